@@ -1,0 +1,475 @@
+"""The one door to the machine: commands, files, udev, time.
+
+Nothing else in the package imports `subprocess` or opens an absolute path, so a recorded machine
+(`recording.Replay`) or a tree on a desk (`--root DIR`) can stand in for the real one.
+
+    HostError
+    ├── CommandError          .completed says what was run and what it printed
+    │   ├── CommandNotFound
+    │   ├── CommandFailed     an exit status that was not expected
+    │   └── CommandTimedOut   its whole process group was ended
+    ├── NotRecorded           a replayed machine was asked something that nobody recorded
+    └── Cancelled             the run was cancelled
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import fnmatch
+import json
+import logging
+import os
+import secrets
+import selectors
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Callable
+
+from liveagent.paths import walk
+
+log = logging.getLogger(__name__)
+
+STDERR_TAIL = 1024
+# What is kept of one command's output; a tool that prints more than this is not read for its text.
+OUTPUT_LIMIT = 16 * 1024 * 1024
+LINE_LIMIT = 64 * 1024
+# Between SIGTERM and SIGKILL, and how long a killed process may stay in the kernel before it is left there.
+TERM_GRACE = 2.0
+KILL_GRACE = 5.0
+POLL = 0.1
+# Marks every process that a command leaves behind, also one that made a session of its own.
+MARK = "LIVEAGENT_COMMAND"
+
+ENVIRONMENT: Mapping[str, str] = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "LC_ALL": "C.UTF-8",
+    "HOME": "/",
+    "TERM": "dumb",
+}
+
+
+class HostError(Exception):
+    """Something at the door went wrong; the parent of all below."""
+
+
+class NotRecorded(HostError):
+    """A replayed machine was asked something that nobody recorded."""
+
+
+class Cancelled(HostError):
+    """The run was cancelled."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Completed:
+    """A command that ended. `status` is its exit status, negative for a signal; None where it never ended."""
+
+    argv: tuple[str, ...]
+    status: int | None
+    stdout: str
+    stderr: str
+    seconds: float
+    truncated: bool = False
+
+
+class CommandError(HostError):
+    def __init__(self, message: str, completed: Completed) -> None:
+        super().__init__(message)
+        self.completed = completed
+
+
+class CommandNotFound(CommandError):
+    """There is no such program."""
+
+
+class CommandFailed(CommandError):
+    """The exit status was not one of those expected."""
+
+
+class CommandTimedOut(CommandError):
+    """The command did not end in time, and was ended with all that it had started."""
+
+
+@dataclasses.dataclass(frozen=True)
+class UdevDevice:
+    """A device as udev knows it. `path` is below /sys, e.g. `/devices/pci0000:00/…/block/sda`."""
+
+    name: str
+    path: str
+    properties: Mapping[str, str]
+
+
+OnLine = Callable[[str], None]
+
+
+def make_command_line(argv: Sequence[str], secret: Iterable[str] = ()) -> str:
+    """The command as one could paste it into a shell, secrets left out."""
+    text = shlex.join(argv)
+    for word in secret:
+        if word:
+            text = text.replace(word, "[secret]")
+    return text
+
+
+class Host:
+    """This machine, or a tree that looks like one where `root` is not `/`."""
+
+    def __init__(self, root: str = "/", environment: Mapping[str, str] | None = None) -> None:
+        self.root = os.path.abspath(root)
+        self.environment: Mapping[str, str] = dict(environment or {})
+        self.cancel = threading.Event()
+
+    @property
+    def is_real(self) -> bool:
+        """Whether files come from this machine's own `/`."""
+        return self.root == "/"
+
+    def cancelled_by(self, cancel: threading.Event) -> Host:
+        """The same door, for a run that `cancel` ends."""
+        other = copy.copy(self)
+        other.cancel = cancel
+        return other
+
+    # -- time ---------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the machine's clock, which may be wrong."""
+        return time.time()
+
+    def pause(self, seconds: float) -> None:
+        """Wait; raises Cancelled as soon as the run is."""
+        if self.cancel.wait(seconds):
+            raise Cancelled("cancelled")
+
+    # -- files --------------------------------------------------------------------------------------
+
+    def locate(self, path: str) -> Path:
+        """Where `path` really lies: below `root`, links followed without leaving it."""
+        return walk(self.root, path)[0]
+
+    def read_bytes(self, path: str) -> bytes:
+        return self.locate(path).read_bytes()
+
+    def read(self, path: str) -> str:
+        """The text of a file; what is not UTF-8 becomes U+FFFD. Raises OSError."""
+        return self.read_bytes(path).decode("utf-8", "replace")
+
+    def read_or(self, path: str, default: str = "") -> str:
+        """The stripped text of a file, or `default` where it cannot be read (sysfs answers EIO, EINVAL, …)."""
+        try:
+            return self.read(path).strip()
+        except OSError:
+            return default
+
+    def exists(self, path: str) -> bool:
+        return self.locate(path).exists()
+
+    def list(self, path: str) -> tuple[str, ...]:
+        """The sorted names in a directory; empty where there is none."""
+        try:
+            return tuple(sorted(os.listdir(self.locate(path))))
+        except OSError:
+            return ()
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """The paths that match, sorted; wildcards stand within one part of the path."""
+        paths = ["/"]
+        for part in pattern.strip("/").split("/"):
+            if any(wildcard in part for wildcard in "*?["):
+                paths = [
+                    os.path.join(path, name)
+                    for path in paths
+                    for name in self.list(path)
+                    if fnmatch.fnmatchcase(name, part)
+                ]
+            else:
+                paths = [found for found in (os.path.join(path, part) for path in paths) if self.exists(found)]
+        return tuple(sorted(paths))
+
+    def resolve(self, path: str) -> str:
+        """The path with every link followed, as seen below `root`."""
+        located = str(self.locate(path))
+        return located if self.is_real else "/" + os.path.relpath(located, self.root)
+
+    def status(self, path: str) -> os.stat_result:
+        """What `stat` says of a file, links followed. Raises OSError."""
+        return self.locate(path).stat()
+
+    def open(self, path: str, flags: int) -> int:
+        """A file descriptor of a file or device; the caller closes it. Raises OSError."""
+        return os.open(self.locate(path), flags | os.O_CLOEXEC)
+
+    # -- udev ---------------------------------------------------------------------------------------
+
+    def udev(self, subsystem: str) -> tuple[UdevDevice, ...]:
+        """The devices of a subsystem, by name. Below another root: what was recorded there in `udev.json`."""
+        if not self.is_real:
+            return self._recorded_udev(subsystem)
+        import pyudev  # costs 20 ms, and most commands need no udev
+
+        devices = pyudev.Context().list_devices(subsystem=subsystem)
+        found = [UdevDevice(d.sys_name, d.device_path, dict(d.properties)) for d in devices]
+        return tuple(sorted(found, key=lambda device: device.name))
+
+    def _recorded_udev(self, subsystem: str) -> tuple[UdevDevice, ...]:
+        try:
+            document = json.loads(Path(self.root, "udev.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return ()
+        return tuple(UdevDevice(d["name"], d["path"], d["properties"]) for d in document.get(subsystem, []))
+
+    # -- commands -----------------------------------------------------------------------------------
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        success: Sequence[int] | None = (0,),
+        input: str | None = None,
+        on_line: OnLine | None = None,
+        secret: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Completed:
+        """Run a command in a process group of its own, with an environment built from nothing and stdin closed.
+
+        `success` are the exit statuses that are not an error; None takes every one. `on_line` is given each
+        line of stdout and stderr as it comes (without its end). Whatever the command started and left running
+        is ended when it ends, when `timeout` (seconds) is over, and when the run is cancelled.
+        """
+        if self.cancel.is_set():
+            raise Cancelled("cancelled")
+        command = _Command(argv, timeout, input, on_line, {**ENVIRONMENT, **self.environment, **(environment or {})})
+        shown = make_command_line(argv, secret)
+        try:
+            completed = command.run(self.cancel)
+        except FileNotFoundError:
+            completed = Completed(tuple(argv), None, "", "", 0.0)
+            raise CommandNotFound(f"{argv[0]} is not installed", completed) from None
+        except _TimedOut as ended:
+            log.warning("Failed to run %s: no end within %g s%s", shown, timeout, _tail(ended.completed, secret))
+            raise CommandTimedOut(f"{argv[0]} did not end within {timeout:g} s", ended.completed) from None
+        return check(completed, success, secret)
+
+
+def check(completed: Completed, success: Sequence[int] | None, secret: Sequence[str] = ()) -> Completed:
+    """The command itself where its exit status was expected; raises CommandFailed, logged once, where not."""
+    if success is None or completed.status in success:
+        return completed
+    words = f"{describe(completed.status)}{_tail(completed, secret)}"
+    log.warning("Failed to run %s: %s", make_command_line(completed.argv, secret), words)
+    raise CommandFailed(f"{completed.argv[0]}: {words}", completed)
+
+
+def describe(status: int | None) -> str:
+    """An exit status in words."""
+    if status is None:
+        return "did not end"
+    if status < 0:
+        try:
+            return f"ended by {signal.Signals(-status).name}"
+        except ValueError:
+            return f"ended by signal {-status}"
+    return f"exit status {status}"
+
+
+def _tail(completed: Completed, secret: Iterable[str]) -> str:
+    text = (completed.stderr.strip() or completed.stdout.strip())[-STDERR_TAIL:]
+    for word in secret:
+        if word:
+            text = text.replace(word, "[secret]")
+    return f": {text}" if text else ""
+
+
+# -- one command ------------------------------------------------------------------------------------
+
+
+class _TimedOut(Exception):
+    def __init__(self, completed: Completed) -> None:
+        super().__init__()
+        self.completed = completed
+
+
+class _Stream:
+    """What was read of one pipe: kept up to a limit, and cut into lines for whoever listens."""
+
+    def __init__(self, on_line: OnLine | None) -> None:
+        self.kept = bytearray()
+        self.truncated = False
+        self._on_line = on_line
+        self._line = bytearray()
+
+    def take(self, data: bytes) -> None:
+        room = OUTPUT_LIMIT - len(self.kept)
+        self.kept += data[:room]
+        self.truncated = self.truncated or len(data) > room
+        if self._on_line is None:
+            return
+        self._line += data
+        *lines, rest = bytes(self._line).split(b"\n")
+        self._line = bytearray(rest)
+        for line in lines:
+            self._tell(line)
+        if len(self._line) > LINE_LIMIT:
+            self._tell(bytes(self._line))
+            self._line.clear()
+
+    def end(self) -> None:
+        if self._on_line is not None and self._line:
+            self._tell(bytes(self._line))
+            self._line.clear()
+
+    def _tell(self, line: bytes) -> None:
+        assert self._on_line is not None
+        self._on_line(line.decode("utf-8", "replace").rstrip("\r"))
+
+    @property
+    def text(self) -> str:
+        return self.kept.decode("utf-8", "replace")
+
+
+class _Command:
+    """The life of one command, from fork to the last of its descendants."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        timeout: float,
+        input: str | None,
+        on_line: OnLine | None,
+        environment: Mapping[str, str],
+    ) -> None:
+        self.argv = tuple(argv)
+        self.timeout = timeout
+        self.input = input
+        self.mark = secrets.token_hex(8)
+        self.environment = {**environment, MARK: self.mark}
+        self.stdout = _Stream(on_line)
+        self.stderr = _Stream(on_line)
+
+    def run(self, cancel: threading.Event) -> Completed:
+        started = time.monotonic()
+        process = subprocess.Popen(
+            self.argv,
+            env=self.environment,
+            stdin=subprocess.DEVNULL if self.input is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            timed_out = not self._follow(process, cancel, started + self.timeout)
+        finally:
+            self._end(process)
+            for stream in (self.stdout, self.stderr):
+                stream.end()
+        completed = Completed(
+            argv=self.argv,
+            status=process.returncode,
+            stdout=self.stdout.text,
+            stderr=self.stderr.text,
+            seconds=time.monotonic() - started,
+            truncated=self.stdout.truncated or self.stderr.truncated,
+        )
+        if timed_out:
+            raise _TimedOut(completed)
+        return completed
+
+    def _follow(self, process: subprocess.Popen[bytes], cancel: threading.Event, deadline: float) -> bool:
+        """Read until the command has ended; False when time ran out first."""
+        with selectors.DefaultSelector() as selector:
+            assert process.stdout and process.stderr
+            selector.register(process.stdout, selectors.EVENT_READ, self.stdout)
+            selector.register(process.stderr, selectors.EVENT_READ, self.stderr)
+            if process.stdin:
+                threading.Thread(target=_feed, args=(process.stdin, self.input or ""), daemon=True).start()
+            while True:
+                ended = _has_ended(process.pid)
+                if cancel.is_set() and not ended:
+                    raise Cancelled(f"cancelled while {self.argv[0]} was running")
+                if time.monotonic() > deadline:
+                    return ended
+                # Once it has ended, what is in the pipes is read, and whoever else holds them is not waited for.
+                ready = selector.select(0 if ended else POLL) if selector.get_map() else []
+                for key, _ in ready:
+                    data = os.read(key.fd, 65536)
+                    if data:
+                        key.data.take(data)
+                    else:
+                        selector.unregister(key.fileobj)
+                if ended and not ready:
+                    return True
+                if not ended and not selector.get_map():
+                    time.sleep(POLL / 10)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        """End every process of the group and every marked one, wait until they are gone, then reap.
+
+        The leader is reaped last: as long as it is a zombie its number cannot be given to somebody else.
+        """
+        for number, grace in ((signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, KILL_GRACE)):
+            limit = time.monotonic() + grace
+            left = self._left(process.pid)
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
+            while left and time.monotonic() < limit:
+                time.sleep(0.02)
+                left = self._left(process.pid)
+            if not left:
+                break
+        else:
+            log.error("Failed to end %s (pid %d): it stays in the kernel, ignoring", self.argv[0], process.pid)
+        process.poll()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def _left(self, leader: int) -> list[int]:
+        """What still lives of this command: its group, and strays that carry our mark in a session of their own."""
+        needle = f"{MARK}={self.mark}".encode()
+        since = _start_of(leader)
+        left = []
+        for name in os.listdir("/proc"):
+            if not name.isdigit():
+                continue
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                state, group, start = _state_of(int(name))
+                if state in "ZX" or start < since:
+                    continue
+                if group == leader or needle in Path("/proc", name, "environ").read_bytes():
+                    left.append(int(name))
+        return left
+
+
+def _feed(pipe: object, text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        pipe.write(text.encode())  # type: ignore[attr-defined]
+        pipe.close()  # type: ignore[attr-defined]
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a child has ended; it is not reaped, so that its number stays its own."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _state_of(pid: int) -> tuple[str, int, int]:
+    """(state, process group, start in clock ticks since boot) from /proc/PID/stat of this machine; proc(5)."""
+    fields = Path("/proc", str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()
+    return fields[0], int(fields[2]), int(fields[19])
+
+
+def _start_of(pid: int) -> int:
+    try:
+        return _state_of(pid)[2]
+    except OSError:
+        return 0

@@ -1,0 +1,197 @@
+"""A machine captured and played back: `Recorder` stands before the real door, `Replay` in its place.
+
+A recording is a directory that looks like a root: `sys/`, `proc/`, `etc/` with the files that were read and
+the links on the way, beside `udev.json` (devices), `commands.jsonl` (what was run and what it printed) and
+`missing.json` (what was looked for and not there, or could not be read). A reply that nobody recorded is an
+error in the replay, never a default.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Callable
+
+from liveagent.host import (
+    CommandError,
+    CommandNotFound,
+    Completed,
+    Host,
+    NotRecorded,
+    OnLine,
+    UdevDevice,
+    check,
+    make_command_line,
+)
+from liveagent.paths import walk
+
+Scrub = Callable[[str], str]
+
+
+class Recorder(Host):
+    """The real machine, with everything that is read of it written to a directory as well."""
+
+    def __init__(self, directory: Path, scrub: Scrub) -> None:
+        super().__init__("/")
+        self.directory = directory
+        self._scrub = scrub
+        self._missing: dict[str, int] = {}
+        self._lists: dict[str, tuple[str, ...]] = {}
+        self._udev: dict[str, list[dict[str, object]]] = {}
+        self._commands: list[Completed] = []
+
+    def read_bytes(self, path: str) -> bytes:
+        try:
+            data = super().read_bytes(path)
+        except OSError as error:
+            self._missing[path] = error.errno or 0
+            raise
+        place = self._mirror(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(self._scrub(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape"))
+        return data
+
+    def exists(self, path: str) -> bool:
+        found = super().exists(path)
+        if found:
+            place = self._mirror(path)
+            if not place.exists() and super().locate(path).is_dir():
+                place.mkdir(parents=True, exist_ok=True)
+            self._lists.setdefault(f"exists {path}", ("yes",))
+        else:
+            self._lists.setdefault(f"exists {path}", ())
+        return found
+
+    def list(self, path: str) -> tuple[str, ...]:
+        names = super().list(path)
+        self._lists[path] = names
+        return names
+
+    def resolve(self, path: str) -> str:
+        self._mirror(path)
+        return super().resolve(path)
+
+    def udev(self, subsystem: str) -> tuple[UdevDevice, ...]:
+        devices = super().udev(subsystem)
+        self._udev[subsystem] = [
+            {"name": d.name, "path": d.path, "properties": {k: self._scrub(v) for k, v in d.properties.items()}}
+            for d in devices
+        ]
+        return devices
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        success: Sequence[int] | None = (0,),
+        input: str | None = None,
+        on_line: OnLine | None = None,
+        secret: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Completed:
+        try:
+            completed = super().run(
+                argv,
+                timeout=timeout,
+                success=None,
+                input=input,
+                on_line=on_line,
+                secret=secret,
+                environment=environment,
+            )
+        except CommandError as error:
+            self._commands.append(error.completed)
+            raise
+        stdout, stderr = self._scrub(completed.stdout), self._scrub(completed.stderr)
+        self._commands.append(dataclasses.replace(completed, stdout=stdout, stderr=stderr))
+        return check(completed, success, secret)
+
+    def save(self) -> None:
+        """Write what is not a file of the tree: udev, commands, directories, and what was missing."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        documents: dict[str, object] = {"udev.json": self._udev, "missing.json": self._missing}
+        documents["lists.json"] = {path: list(names) for path, names in sorted(self._lists.items())}
+        for name, document in documents.items():
+            text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False)
+            (self.directory / name).write_text(text + "\n", encoding="utf-8")
+        lines = [
+            json.dumps(dataclasses.asdict(command), sort_keys=True, ensure_ascii=False) + "\n"
+            for command in self._commands
+        ]
+        (self.directory / "commands.jsonl").write_text("".join(lines), encoding="utf-8")
+
+    def _mirror(self, path: str) -> Path:
+        """The place of `path` in the recording, with the links on the way made there too."""
+        located, links = walk("/", path)
+        for link in links:
+            copy = self.directory / link.lstrip("/")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                copy.symlink_to(os.readlink(link))
+        return self.directory / str(located).lstrip("/")
+
+
+class Replay(Host):
+    """A recorded machine. What nobody recorded raises NotRecorded."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(str(directory))
+        self._missing: dict[str, int] = json.loads((directory / "missing.json").read_text(encoding="utf-8"))
+        self._lists: dict[str, Sequence[str]] = json.loads((directory / "lists.json").read_text(encoding="utf-8"))
+        with (directory / "commands.jsonl").open(encoding="utf-8") as lines:
+            self._commands = [json.loads(line) for line in lines]
+
+    def read_bytes(self, path: str) -> bytes:
+        if path in self._missing:
+            raise OSError(self._missing[path], os.strerror(self._missing[path]), path)
+        try:
+            return super().read_bytes(path)
+        except FileNotFoundError:
+            raise NotRecorded(f"{path} was not read when {self.root} was recorded") from None
+
+    def exists(self, path: str) -> bool:
+        answer = self._lists.get(f"exists {path}")
+        if answer is None:
+            raise NotRecorded(f"{path} was not looked for when {self.root} was recorded")
+        return bool(answer)
+
+    def list(self, path: str) -> tuple[str, ...]:
+        if path not in self._lists:
+            raise NotRecorded(f"{path} was not listed when {self.root} was recorded")
+        return tuple(self._lists[path])
+
+    def udev(self, subsystem: str) -> tuple[UdevDevice, ...]:
+        document = json.loads((Path(self.root) / "udev.json").read_text(encoding="utf-8"))
+        if subsystem not in document:
+            raise NotRecorded(f"The {subsystem} devices were not asked for when {self.root} was recorded")
+        return super().udev(subsystem)
+
+    def open(self, path: str, flags: int) -> int:
+        raise NotRecorded(f"{path} cannot be opened: {self.root} is a recording")
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        success: Sequence[int] | None = (0,),
+        input: str | None = None,
+        on_line: OnLine | None = None,
+        secret: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Completed:
+        for command in self._commands:
+            if command["argv"] == list(argv):
+                completed = Completed(**{**command, "argv": tuple(command["argv"])})
+                if completed.status is None:
+                    raise CommandNotFound(f"{argv[0]} is not installed", completed)
+                if on_line is not None:
+                    for line in (completed.stdout + completed.stderr).splitlines():
+                        on_line(line)
+                return check(completed, success, secret)
+        raise NotRecorded(f"{make_command_line(argv, secret)} was not run when {self.root} was recorded")
