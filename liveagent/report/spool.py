@@ -13,7 +13,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Callable
 
@@ -165,18 +165,19 @@ class Spool:
 
     def _compact(self) -> None:
         """Drop the older volatile events from the file: the durable ones stay, and half of the room is freed."""
-        events = read_events(self.path)
-        keep: list[bytes] = []
-        room = self._limit // 2 - sum(len(encode_line(event)) for event in events if event.type.durable)
-        for event in reversed(events):
-            line = encode_line(event)
-            if not event.type.durable:
-                room -= len(line)
-            if event.type.durable or room > 0:
-                keep.append(line)
-        data = b"".join(reversed(keep))
+        durable = volatile = 0
+        for line, is_durable in _lines(self.path):
+            durable, volatile = (durable + len(line), volatile) if is_durable else (durable, volatile + len(line))
+        excess = volatile - max(0, self._limit // 2 - durable)
         fresh = self.path.with_suffix(".new")
-        write_synced(fresh, data)
+        with fresh.open("wb") as file:
+            for line, is_durable in _lines(self.path):
+                if is_durable or excess <= 0:
+                    file.write(line)
+                else:
+                    excess -= len(line)
+            file.flush()
+            os.fsync(file.fileno())
         fresh.replace(self.path)
         os.close(self._file)
         self._file = -1
@@ -265,6 +266,15 @@ def read_events(path: Path, after: int = 0) -> list[Event]:
     lines = data[: data.rfind(b"\n") + 1].split(b"\n")
     events = [event for event in map(decode_line, filter(None, lines)) if event]
     return [event for event in events if event.sequence > after]
+
+
+def _lines(path: Path) -> Iterator[tuple[bytes, bool]]:
+    """Each line of a file with whether its event is durable; a damaged line is passed over."""
+    with path.open("rb") as file:
+        for line in file:
+            event = decode_line(line)
+            if event:
+                yield line, event.type.durable
 
 
 def write_synced(path: Path, data: bytes) -> None:
