@@ -132,6 +132,11 @@ class Host:
         """Whether files come from this machine's own `/`."""
         return self.root == "/"
 
+    @property
+    def can_run(self) -> bool:
+        """Whether what a command prints is about this machine: below another root it is about the desk."""
+        return self.is_real
+
     def cancelled_by(self, cancel: threading.Event) -> Host:
         """The same door, for a run that `cancel` ends."""
         other = copy.copy(self)
@@ -171,6 +176,13 @@ class Host:
 
     def exists(self, path: str) -> bool:
         return self.locate(path).exists()
+
+    def read_config(self, path: str) -> bytes | OSError:
+        """A file that was named by a person: where it stands, not below `root`. An error is a value here."""
+        try:
+            return Path(path).read_bytes()
+        except OSError as error:
+            return error
 
     def list(self, path: str) -> tuple[str, ...]:
         """The sorted names in a directory; empty where there is none."""

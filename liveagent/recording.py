@@ -146,6 +146,10 @@ class Replay(Host):
         with (directory / "commands.jsonl").open(encoding="utf-8") as lines:
             self._commands = [json.loads(line) for line in lines]
 
+    @property
+    def can_run(self) -> bool:
+        return True
+
     def read_bytes(self, path: str) -> bytes:
         if path in self._missing:
             raise OSError(self._missing[path], os.strerror(self._missing[path]), path)

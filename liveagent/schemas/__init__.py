@@ -1,0 +1,1 @@
+"""JSON Schemas of what each task's result holds; the tests check results against them."""

@@ -1,0 +1,194 @@
+"""What can be done: a task, the context it runs in, and the registry of those there are."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import importlib
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, ClassVar
+
+from liveagent.events import JSON, Finding, Type, Verdict
+from liveagent.host import Host
+from liveagent.machine import Machine
+
+ENTRY_POINTS = "liveagent.tasks"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+UNIT_DIRECTORIES = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system")
+
+
+@dataclasses.dataclass(frozen=True)
+class NoOptions:
+    """For a task that has none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Preview:
+    """What a task would do on this machine: a table, and the verdict that its refusals alone would give.
+
+    `rows` are texts under `columns`; `data` is the same for programs; `serious` says in a sentence what is
+    about to be lost, for the person who confirms.
+    """
+
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    verdict: Verdict = Verdict.PASS
+    serious: str = ""
+    data: Mapping[str, JSON] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a task ended; the worst of its findings counts beside `verdict`."""
+
+    verdict: Verdict
+    summary: str
+    data: Mapping[str, JSON] = dataclasses.field(default_factory=dict)
+
+
+class Context:
+    """What a running task has: the machine, the door to it, a way to be heard, and a cancel to look at."""
+
+    def __init__(self, host: Host, machine: Machine, step: str, emit: Callable[..., object]) -> None:
+        self.host = host
+        self.machine = machine
+        self.step = step
+        self.findings: list[Finding] = []
+        self._emit = emit
+        self._lock = threading.Lock()
+
+    @property
+    def cancel(self) -> threading.Event:
+        return self.host.cancel
+
+    def line(self, text: str, part: str = "", command: str = "") -> None:
+        """A line of output, of the step or of one part of it (`sda`)."""
+        self._emit(Type.OUTPUT, {"line": text, "command": command}, self._subject(part))
+
+    def progress(
+        self,
+        part: str,
+        done: float,
+        total: float,
+        unit: str,
+        label: str,
+        rate: float | None = None,
+        eta: float | None = None,
+    ) -> None:
+        """How far a part is: `done` of `total` in `unit`; rate in units a second, eta in seconds."""
+        data = {"done": done, "total": total, "unit": unit, "label": label, "rate": rate, "eta": eta}
+        self._emit(Type.PROGRESS, data, self._subject(part))
+
+    def part_started(self, part: str, options: Mapping[str, JSON]) -> None:
+        self._emit(Type.STEP_STARTED, {"options": dict(options)}, self._subject(part))
+
+    def part_finished(self, part: str, verdict: Verdict, summary: str, data: Mapping[str, JSON]) -> None:
+        self._emit(
+            Type.STEP_FINISHED, {"verdict": verdict.value, "summary": summary, "data": data}, self._subject(part)
+        )
+
+    def finding(self, finding: Finding, part: str = "") -> None:
+        with self._lock:
+            self.findings.append(finding)
+        self._emit(Type.FINDING, finding.encode(), self._subject(part))
+
+    def _subject(self, part: str) -> str:
+        return f"{self.step}/{part}" if part else self.step
+
+
+class Task(abc.ABC):
+    """One job. A subclass is a singleton without state; its options are a frozen dataclass."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    Options: ClassVar[type] = NoOptions
+    destructive: ClassVar[bool] = False
+    # Programs that it runs, by name: `doctor` and `show` tell which are missing.
+    tools: ClassVar[tuple[str, ...]] = ()
+    # Seconds after which it is ended; None for a job as long as the machine is large.
+    limit: ClassVar[float | None] = None
+
+    def faults(self, options: Any) -> Sequence[str]:
+        """What is wrong with options that are each right by themselves. Pure."""
+        return ()
+
+    def refuse(self, host: Host, machine: Machine, options: Any) -> Sequence[Finding]:
+        """The reasons why the whole task must not run here; nothing has been touched by then."""
+        return ()
+
+    def preview(self, host: Host, machine: Machine, options: Any) -> Preview:
+        """Exactly what `run` would do, touching nothing."""
+        return Preview()
+
+    @abc.abstractmethod
+    def run(self, context: Context, options: Any) -> Outcome:
+        """Do it. Exceptions are the agent's own errors; what the machine did wrong is a finding."""
+
+
+# -- the registry -----------------------------------------------------------------------------------
+
+# Built in, by module: a name is known without importing what is behind it.
+BUILT_IN: Mapping[str, str] = {"wipe": "liveagent.tasks.wipe"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Unusable:
+    """A task that is there and must not be run; the reason is a fault of the plan."""
+
+    name: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Registry:
+    """The tasks of one machine: built in, brought by Python packages, dropped in as executables."""
+
+    host: Host
+
+    def find(self, name: str) -> Task | Unusable | None:
+        """The task of that name; None where there is none."""
+        if not NAME.fullmatch(name):
+            return None
+        if name in BUILT_IN:
+            task: Task = importlib.import_module(BUILT_IN[name]).TASK
+            return task
+        from liveagent.tasks import script
+
+        return script.find(self.host, name) or self._load(name)
+
+    def names(self) -> tuple[str, ...]:
+        """Every name there is, sorted; the built-in ones first."""
+        from liveagent.tasks import script
+
+        others = {*script.names(self.host), *self._entry_points()}
+        return (*BUILT_IN, *sorted(others - set(BUILT_IN)))
+
+    def operator_unit(self, name: str) -> str:
+        """The operator's own unit for a word, gated by SPEEDISO: its path, or ""."""
+        if not NAME.fullmatch(name):
+            return ""
+        for directory in UNIT_DIRECTORIES:
+            path = f"{directory}/{name}.service"
+            if self.host.exists(path) and "SPEEDISO" in self.host.read_or(path):
+                return path
+        return ""
+
+    def _load(self, name: str) -> Task | Unusable | None:
+        load = self._entry_points().get(name)
+        if load is None:
+            return None
+        try:
+            task = load()
+        except Exception as error:  # somebody else's package may raise anything on import
+            return Unusable(name, f"its package cannot be loaded: {error!r}")
+        return task if isinstance(task, Task) else Unusable(name, f"its entry point is no Task but {type(task)!r}")
+
+    def _entry_points(self) -> Mapping[str, Callable[[], Any]]:
+        # Scanning costs as much as starting Python five times over; it is left for last.
+        from importlib import metadata
+
+        found: Any = metadata.entry_points()
+        group = found.select(group=ENTRY_POINTS) if hasattr(found, "select") else found.get(ENTRY_POINTS, ())
+        return {point.name: point.load for point in group}

@@ -1,0 +1,472 @@
+"""The commands that a person types. No logic lives here: words in, calls, words out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from liveagent import __version__
+from liveagent.events import EXIT_STATUS, EXIT_USAGE, Verdict
+from liveagent.host import Host
+
+if TYPE_CHECKING:
+    from liveagent.machine import Machine
+    from liveagent.plan import Plan
+    from liveagent.session import Places
+    from liveagent.tasks import Preview
+
+EXIT_ERROR = EXIT_STATUS[Verdict.ERROR]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shell:
+    """What the options before the command say."""
+
+    host: Host
+    config: str
+    state: str
+
+    @property
+    def places(self) -> Places:
+        from liveagent.session import choose_places
+
+        return choose_places(self.state, os.environ)
+
+
+def tell(text: str) -> None:
+    """A line for a person: stdout belongs to what was asked for."""
+    click.echo(text, err=True)
+
+
+def fail(text: str, status: int = EXIT_ERROR) -> NoReturn:
+    tell(f"liveagent: {text}")
+    sys.exit(status)
+
+
+def print_json(document: Any) -> None:
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], err: bool = False) -> None:
+    """A table: by rich on a terminal, aligned text elsewhere."""
+    stream = sys.stderr if err else sys.stdout
+    if stream.isatty():
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(*columns, box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        Console(file=stream).print(table)
+        return
+    widths = [max(len(row[index]) for row in (columns, *rows)) for index in range(len(columns))]
+    for row in (columns, *rows):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths)]
+        click.echo("  ".join(cells).rstrip(), err=err)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--root", default="/", metavar="DIR", help="Read everything below / from DIR instead; erases nothing.")
+@click.option("--config", default="", metavar="FILE", help="Use FILE instead of the files in /etc/liveagent.")
+@click.option("--state", default="", metavar="DIR", help="Keep runs in DIR (default /var/lib/liveagent).")
+@click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
+@click.version_option(__version__, message="liveagent %(version)s")
+@click.pass_context
+def main(context: click.Context, root: str, config: str, state: str, verbose: bool) -> None:
+    """The agent of a network-booted live image.
+
+    A server that boots with SPEEDISO=wipe on its kernel command line has its disks wiped by the daemon. The same
+    tasks can be run by hand. `liveagent plan` shows what this boot asks for, and touches nothing;
+    `liveagent run wipe --dry-run` shows which disks would be erased, how, and which would not, and why.
+
+    Exit status: 0 pass, warn or skipped; 1 fail; 2 usage, plan or option; 3 error or unknown; 4 refused;
+    124 a task's limit reached; 130 cancelled.
+    """
+    level = logging.DEBUG if verbose else logging.ERROR
+    logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
+    context.obj = Shell(Host(root), config, state)
+
+
+def run() -> None:
+    """The entry point; what a person did wrong ends in one line, not in a traceback."""
+    # The C locale of a rescue shell must not make names of disks unprintable.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    main(prog_name="liveagent")
+
+
+# -- run --------------------------------------------------------------------------------------------
+
+
+@main.command(
+    name="run",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    options_metavar="[OPTIONS] [--OPTION VALUE …]",
+)
+@click.argument("tasks", required=False, metavar="TASK[,TASK…]")
+@click.option("--as-booted", is_flag=True, help="Take this boot's own plan again.")
+@click.option("--dry-run", is_flag=True, help="Show exactly what would be done, and do nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask before a destructive task.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+@click.option("--callback", default="", metavar="URL", help="Report to this receiver.")
+@click.option("--then", default="", metavar="stay|reboot|poweroff", help="What follows the last task.")
+@click.pass_context
+def run_command(
+    context: click.Context,
+    tasks: str | None,
+    as_booted: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    callback: str,
+    then: str,
+) -> None:
+    """Run tasks now, here.
+
+    The options of a task are given as --OPTION VALUE (see `liveagent show TASK`), or as --TASK.OPTION VALUE where
+    several tasks have one of that name. A destructive task shows what it would erase and asks for this machine's
+    serial to be typed.
+    """
+    from liveagent.command import run as command
+
+    given = command.Given(tasks or "", as_booted, tuple(context.args), callback, then)
+    sys.exit(command.run(context.obj, given, dry_run=dry_run, yes=yes, as_json=as_json))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
+@click.pass_obj
+def plan(shell: Shell, as_json: bool) -> None:
+    """Show what this boot asks for and what would be done.
+
+    Reads the kernel command line, the environment, the files of /etc/liveagent and the config URL, and touches
+    nothing. Exit status 2 where the plan has faults.
+    """
+    from liveagent.daemon import take_request
+    from liveagent.plan import make_plan
+    from liveagent.tasks import Registry
+
+    request, _ = take_request(shell.host, shell.config, os.environ, tell)
+    made = make_plan(request, Registry(shell.host))
+    if as_json:
+        print_json(made.encode())
+    else:
+        _show_plan(shell, made)
+    sys.exit(EXIT_USAGE if made.faults else 0)
+
+
+def _show_plan(shell: Shell, made: Plan) -> None:
+    for notice in made.notices:
+        click.echo(f"note: {notice}")
+    if made.faults:
+        click.echo(f"SPEEDISO={made.word}: nothing would run:")
+        for fault in made.faults:
+            click.echo(f"  {fault}")
+        return
+    for unit in made.units:
+        click.echo(f"{unit}: left to the operator's own {unit}.service")
+    if not made.steps:
+        click.echo("idle: this boot asks for no task; the system would stay up with SSH")
+        return
+    _show_previews(shell, made, err=False)
+    if made.is_destructive:
+        click.echo(f"A countdown of {made.settings.countdown:g} s is shown before the first destructive task.")
+    targets = [url for urls in made.settings.callbacks.values() for url in urls]
+    click.echo(f"reported to: {', '.join(targets) or 'nobody; the result stays on this machine'}")
+    click.echo(f"then: {made.settings.then}")
+
+
+def _show_previews(shell: Shell, made: Plan, err: bool) -> list[Preview]:
+    """What each step would do, in order."""
+    from liveagent.engine import summarize
+    from liveagent.machine import probe_machine
+
+    machine = probe_machine(shell.host)
+    previews = []
+    for step in made.steps:
+        click.echo(f"{step.task.name}: {step.task.summary}; {summarize(step.options) or 'no options'}", err=err)
+        preview = step.task.preview(shell.host, machine, step.options)
+        if preview.rows:
+            print_table(preview.columns, preview.rows, err=err)
+        previews.append(preview)
+    return previews
+
+
+# -- what there is ----------------------------------------------------------------------------------
+
+
+@main.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
+@click.pass_obj
+def list_command(shell: Shell, as_json: bool) -> None:
+    """The tasks there are."""
+    from liveagent.tasks import Registry, Task
+
+    registry = Registry(shell.host)
+    rows: list[dict[str, Any]] = []
+    for name in registry.names():
+        task = registry.find(name)
+        if isinstance(task, Task):
+            rows.append({"task": name, "summary": task.summary, "destructive": task.destructive, "usable": True})
+        elif task is not None:
+            rows.append({"task": name, "summary": task.reason, "destructive": None, "usable": False})
+    if as_json:
+        print_json(rows)
+        return
+    notes = {True: "DESTROYS DATA", False: "", None: "cannot be run"}
+    print_table(("task", "", "what it does"), [(r["task"], notes[r["destructive"]], r["summary"]) for r in rows])
+
+
+@main.command()
+@click.argument("task")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
+@click.pass_obj
+def show(shell: Shell, task: str, as_json: bool) -> None:
+    """One task: its options with types and defaults, and the tools it needs."""
+    from liveagent.options import rows, suggest
+    from liveagent.tasks import Registry, Unusable
+
+    registry = Registry(shell.host)
+    found = registry.find(task)
+    if found is None:
+        fail(f"there is no task {task}{suggest(task, registry.names())}; `liveagent list` names them", EXIT_USAGE)
+    if isinstance(found, Unusable):
+        fail(f"{task} cannot be run: {found.reason}", EXIT_USAGE)
+    options = [
+        {"option": row.name, "type": row.kind.name, "default": row.default_text, "help": row.help}
+        for row in rows(found.Options)
+    ]
+    if as_json:
+        document = {"task": task, "summary": found.summary, "destructive": found.destructive}
+        print_json({**document, "options": options, "tools": list(found.tools)})
+        return
+    click.echo(f"{task}: {found.summary}{' (DESTROYS DATA)' if found.destructive else ''}")
+    click.echo(
+        f"at boot: SPEEDISO={task} liveagent.{task}.OPTION=VALUE; by hand: liveagent run {task} --OPTION VALUE\n"
+    )
+    print_table(
+        ("option", "type", "default", "what it says"),
+        [(o["option"], o["type"], o["default"], o["help"]) for o in options],
+    )
+    click.echo(f"\nneeds the tools: {', '.join(found.tools) or 'none'}")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
+@click.pass_obj
+def inventory(shell: Shell, as_json: bool) -> None:
+    """This machine: who it is, and its disks."""
+    from liveagent.machine import probe_machine
+    from liveagent.report.lines import render_bytes
+
+    machine = probe_machine(shell.host)
+    if as_json:
+        print_json(machine.encode())
+        return
+    for name, value in machine.identity.encode().items():
+        click.echo(f"{name:10} {value or 'unknown'}")
+    click.echo("")
+    rows = [
+        (d.path, d.transport.value, d.model or "-", d.serial or "-", render_bytes(d.size), _describe(d))
+        for d in machine.disks
+    ]
+    print_table(("disk", "kind", "model", "serial", "size", "holds"), rows)
+
+
+def _describe(disk: Any) -> str:
+    uses = [f"{use.device} {use.kind.value} {use.by}" for use in disk.uses]
+    return ", ".join([*dict.fromkeys(content.kind for content in disk.contents), *uses]) or "-"
+
+
+@main.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+def record(directory: Path) -> None:
+    """Capture this machine in DIR for replay, its secrets left out."""
+    from liveagent.boot import read_sources
+    from liveagent.machine import probe_machine
+    from liveagent.recording import Recorder
+    from liveagent.scrub import Scrubber
+
+    if directory.exists() and any(directory.iterdir()):
+        fail(f"{directory} is not empty: name another directory", EXIT_USAGE)
+    recorder = Recorder(directory, Scrubber().text)
+    try:
+        machine = probe_machine(recorder)
+        read_sources(recorder, "")
+        recorder.save()
+    except OSError as error:
+        fail(f"Failed to record to {directory}: {error}")
+    tell(f"recorded {machine.identity.serial or 'a machine without a serial'} to {directory}")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
+@click.pass_obj
+def doctor(shell: Shell, as_json: bool) -> None:
+    """Check whether this machine is fit to run the agent."""
+    from liveagent.boot import make_request, read_sources
+    from liveagent.doctor import examine
+    from liveagent.events import worst
+    from liveagent.machine import probe_machine
+    from liveagent.settings import parse_settings
+
+    request = make_request(os.environ, *read_sources(shell.host, shell.config))
+    settings, faults = parse_settings(request.agent)
+    found = examine(shell.host, shell.places, settings, probe_machine(shell.host))
+    verdict = worst(finding.verdict for finding in found)
+    if as_json:
+        print_json({"verdict": verdict.value, "findings": [finding.encode() for finding in found]})
+    else:
+        print_table(("verdict", "part", "what was found"), [(str(f.verdict), f.part, f.summary) for f in found])
+        for fault in (*request.faults, *faults):
+            click.echo(f"fault  {fault}")
+    sys.exit(EXIT_USAGE if request.faults or faults else EXIT_STATUS[verdict])
+
+
+# -- what runs, and what ran ------------------------------------------------------------------------
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
+@click.pass_obj
+def status(shell: Shell, as_json: bool) -> None:
+    """What runs now."""
+    from liveagent.command import runs
+
+    document = runs.make_status(shell.places)
+    if as_json:
+        print_json(document)
+    else:
+        for line in runs.render_status(document):
+            click.echo(line)
+
+
+@main.command()
+@click.argument("name", metavar="[RUN]", default="")
+@click.pass_obj
+def attach(shell: Shell, name: str) -> None:
+    """Watch a run (the one that is on, or the newest). Ctrl-C leaves, and does not cancel."""
+    from liveagent.command import runs
+
+    sys.exit(runs.attach(shell.places, _directory(shell, name)))
+
+
+@main.command()
+@click.argument("name", metavar="[RUN]", default="")
+@click.pass_obj
+def cancel(shell: Shell, name: str) -> None:
+    """Stop the run that is on."""
+    from liveagent.lock import Lock
+
+    holder = Lock(shell.places.runtime).holder()
+    if holder is None or not holder.run.startswith(name):
+        fail("no run is on" if holder is None else f"run {name} is not on; {holder.run} is", EXIT_USAGE)
+    try:
+        holder.cancel()
+    except OSError as error:
+        fail(f"Failed to cancel run {holder.run}: {error.strerror}")
+    tell(f"asked run {holder.run} to stop; `liveagent status` shows when it has")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
+@click.pass_obj
+def history(shell: Shell, as_json: bool) -> None:
+    """Earlier runs, the newest last."""
+    from liveagent.command import runs
+
+    rows = runs.make_history(shell.places)
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(("run", "tasks", "verdict", "summary"), [tuple(row.values()) for row in rows])
+
+
+@main.command()
+@click.argument("name", metavar="[RUN]", default="")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
+@click.option("--html", default="", metavar="FILE", help="Write it as a page.")
+@click.pass_obj
+def report(shell: Shell, name: str, as_json: bool, html: str) -> None:
+    """The result of a run (the newest, or RUN), again."""
+    from liveagent.command import runs
+
+    sys.exit(runs.report(_directory(shell, name), as_json, html))
+
+
+def _directory(shell: Shell, name: str) -> Path:
+    from liveagent.session import find_run
+
+    directory = find_run(shell.places, name)
+    if directory is None:
+        fail(f"there is no run {name or 'yet'} in {shell.places.runs}; `liveagent history` names them", EXIT_USAGE)
+    return directory
+
+
+# -- services ---------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.option("--listen", default="127.0.0.1:8080", metavar="ADDR:PORT", help="Where to listen.", show_default=True)
+@click.option("--dir", "directory", default="", metavar="DIR", help="Keep what arrives in DIR/RUN/events.jsonl.")
+@click.option("--secret", default="", metavar="S", help="Take only what is signed with this secret.")
+def receive(listen: str, directory: str, secret: str) -> None:
+    """Receive callbacks: for a desk, a demo and tests."""
+    from liveagent.receive import Receiver
+    from liveagent.report.lines import Lines
+
+    address, colon, port = listen.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        fail(f"--listen {listen}: say ADDR:PORT, e.g. 127.0.0.1:8080", EXIT_USAGE)
+    lines = Lines()
+    done = threading.Event()
+
+    def show_event(event: Any) -> None:
+        for line in lines.render(event):
+            click.echo(line)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: done.set())
+    where = Path(directory) if directory else None
+    try:
+        with Receiver((address.strip("[]"), int(port)), where, secret=secret, on_event=show_event) as receiver:
+            tell(f"receiving at {receiver.url}; Ctrl-C ends it")
+            done.wait()
+    except (OSError, ValueError) as error:
+        fail(f"Failed to receive at {listen}: {error}")
+
+
+@main.command()
+@click.pass_obj
+def daemon(shell: Shell) -> None:
+    """What the service runs: take the boot's plan once, then stay."""
+    from liveagent.daemon import Daemon
+
+    logging.getLogger().setLevel(logging.INFO)
+    sys.exit(Daemon(shell.host, shell.places, shell.config, os.environ).run())
+
+
+def ask_for_serial(machine: Machine, previews: Sequence[Preview]) -> None:
+    """Have a person type the machine's serial, or leave."""
+    for preview in previews:
+        if preview.serious:
+            tell(preview.serious)
+    identity = machine.identity
+    word = identity.serial or identity.uuid or identity.hostname or "wipe"
+    if not sys.stdin.isatty():
+        fail("this destroys data: there is no terminal to ask on, so say --yes", EXIT_USAGE)
+    typed = click.prompt(f"Type {word} to go on", default="", show_default=False, err=True)
+    if typed.strip() != word:
+        fail("that is not it; nothing was touched", EXIT_STATUS[Verdict.CANCELLED])

@@ -1,0 +1,1 @@
+"""What is behind the larger commands, apart from how they are typed."""

@@ -1,0 +1,142 @@
+"""What runs and what ran: `status`, `attach`, `history`, `report`. All of it is read from the records."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from liveagent import cli
+from liveagent.events import EXIT_STATUS, EXIT_USAGE, JSON, Result, Type, Verdict
+from liveagent.lock import Lock
+from liveagent.report import undelivered
+from liveagent.report.lines import Lines, render_progress
+from liveagent.report.spool import EVENTS, Reader, read_events
+from liveagent.session import Places
+
+POLL = 0.2
+
+
+def make_status(places: Places) -> dict[str, JSON]:
+    """`state` is `idle` or `running`; the run is the one that is on, else the newest."""
+    holder = Lock(places.runtime).holder()
+    directories = places.run_directories()
+    directory = Path(holder.directory) if holder else (directories[-1] if directories else None)
+    document: dict[str, JSON] = {"state": "running" if holder else "idle", "run": None}
+    if directory is None:
+        return document
+    document.update(run=directory.name, directory=str(directory), steps={}, progress={}, verdict=None)
+    if holder:
+        document.update(pid=holder.pid, word=holder.word)
+    for event in read_events(directory / EVENTS):
+        if event.type is Type.STEP_STARTED:
+            document["steps"][event.subject] = "running"
+        elif event.type is Type.STEP_FINISHED:
+            document["steps"][event.subject] = event.data.get("verdict")
+            document["progress"].pop(event.subject, None)
+        elif event.type is Type.PROGRESS:
+            document["progress"][event.subject] = dict(event.data)
+        elif event.type is Type.RUN_FINISHED:
+            document.update(verdict=event.data.get("verdict"), summary=event.data.get("summary"))
+    document["undelivered"] = sorted(undelivered(directory))
+    return document
+
+
+def render_status(document: Mapping[str, Any]) -> list[str]:
+    if document["run"] is None:
+        return ["idle: nothing has run yet; `liveagent list` shows what can be done"]
+    if document["state"] == "idle":
+        ended = document["verdict"] or "broken off"
+        lines = [f"idle; the last run {document['run']} ended {ended}: {document.get('summary') or ''}".rstrip(": ")]
+    else:
+        lines = [f"running {document['word']}: run {document['run']}, process {document['pid']}"]
+        for subject, state in document["steps"].items():
+            progress = document["progress"].get(subject)
+            lines.append(f"  {render_progress(subject, progress) if progress else f'{subject}: {state}'}")
+        lines.append("`liveagent attach` shows it live, `liveagent cancel` stops it")
+    if document["undelivered"]:
+        lines.append(f"not delivered yet to: {', '.join(document['undelivered'])}")
+    return lines
+
+
+def make_history(places: Places) -> list[dict[str, str]]:
+    rows = []
+    for directory in places.run_directories():
+        result = read_result(directory)
+        if result is None:
+            rows.append({"run": directory.name, "tasks": "", "verdict": "", "summary": "not ended"})
+            continue
+        names = ",".join(task["task"] for task in result.get("tasks", ()))
+        rows.append({"run": directory.name, "tasks": names, "verdict": result["verdict"], "summary": result["summary"]})
+    return rows
+
+
+def read_result(directory: Path) -> dict[str, Any] | None:
+    """The result of a run: `result.json`, else the last event's data; None where it has not ended."""
+    try:
+        document: dict[str, Any] = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+        return document
+    except (OSError, ValueError):
+        ends = [event for event in read_events(directory / EVENTS) if event.type is Type.RUN_FINISHED]
+        return dict(ends[-1].data) if ends else None
+
+
+def attach(places: Places, directory: Path) -> int:
+    """Show a run from its beginning until it ends; the exit status is the run's."""
+    reader, lines = Reader(directory / EVENTS), Lines()
+    try:
+        while True:
+            events = reader.read()
+            for event in events:
+                for line in lines.render(event):
+                    click.echo(line)
+                if event.type is Type.RUN_FINISHED:
+                    return EXIT_STATUS[Verdict(event.data["verdict"])]
+            if not events:
+                holder = Lock(places.runtime).holder()
+                if holder is None or holder.run != directory.name:
+                    cli.fail(f"run {directory.name} was broken off")
+                time.sleep(POLL)
+    except KeyboardInterrupt:
+        cli.tell(f"left; the run goes on. `liveagent attach {directory.name}` comes back, `liveagent cancel` stops it")
+        return 0
+
+
+def report(directory: Path, as_json: bool, html: str) -> int:
+    """Show a result again; the exit status is the run's."""
+    document = read_result(directory)
+    if document is None:
+        cli.fail(f"run {directory.name} has not ended; `liveagent attach {directory.name}` shows it", EXIT_USAGE)
+    if html:
+        from liveagent.report.page import render_page
+
+        try:
+            Path(html).write_text(render_page(document), encoding="utf-8")
+        except OSError as error:
+            cli.fail(f"Failed to write {html}: {error.strerror}")
+        cli.tell(f"written to {html}")
+    if as_json:
+        cli.print_json(document)
+    elif not html:
+        sys.stdout.write("\n".join(render_result(document)) + "\n")
+    return EXIT_STATUS[Result.decode(document).verdict]
+
+
+def render_result(document: Mapping[str, Any]) -> list[str]:
+    """A result as text: the verdict, each task, each disk, each finding."""
+    lines = [f"{str(document['verdict']).upper()}  {document['summary']}"]
+    machine = document["machine"]
+    lines.append(f"machine {machine.get('serial') or 'unknown'}, run {document['run']}, {document['finished']}")
+    for task in document["tasks"]:
+        lines += ["", f"{task['task']}: {str(task['verdict']).upper()}: {task['summary']}"]
+        for disk in task.get("data", {}).get("disks", ()):
+            name = f"{disk['path']} {disk['serial']}".strip()
+            lines.append(f"  {name}: {disk['verdict'].upper()}, {disk['status']}: {disk['summary']}")
+        lines += [f"  {f['verdict'].upper()}: {f['part']}: {f['summary']} [{f['code']}]" for f in task["findings"]]
+    lines += [f"{f['verdict'].upper()}: {f['part']}: {f['summary']}" for f in document.get("findings", ())]
+    return lines

@@ -1,0 +1,384 @@
+"""The service: takes the boot's plan once, shows it on every console, then stays and sees that all is delivered."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Callable
+
+from liveagent import __version__
+from liveagent.boot import Request, make_request, read_sources
+from liveagent.cmdline import Cmdline
+from liveagent.document import NoDocument, fetch_document
+from liveagent.engine import Cancel, finish
+from liveagent.events import Event, Finding, TaskResult, Type, Verdict, make_source
+from liveagent.host import Cancelled, CommandError, Host
+from liveagent.lock import BootMark, Busy, Lock
+from liveagent.machine import Machine, probe_machine
+from liveagent.plan import UNKNOWN_WORD, Plan, make_plan
+from liveagent.report import LineSink, open_callbacks, undelivered
+from liveagent.report.console import Consoles, choose_consoles
+from liveagent.report.sink import Sink
+from liveagent.report.spool import EVENTS, Reader, Spool, read_events
+from liveagent.session import Ended, Places, Session, make_delivery
+from liveagent.settings import AgentSettings, parse_settings
+from liveagent.tasks import Registry
+
+log = logging.getLogger(__name__)
+
+# Gettys wait for the countdown (they are ordered after the service); never longer than this.
+READY_LIMIT = 120.0
+SETTLE = 60.0
+ADOPT_EVERY = 10.0
+REBOOT_TIMEOUT = 60.0
+
+
+def take_request(
+    host: Host, config: str, environment: Mapping[str, str], say: Callable[[str], None]
+) -> tuple[Request, Cmdline]:
+    """Everything that was asked for, the config URL fetched. What cannot be had is a fault of the request."""
+    words, files, policy, line = read_sources(host, config)
+    request = make_request(environment, words, files, policy, line)
+    settings, faults = parse_settings(request.agent)
+    if not settings.config or faults:
+        return request, line
+    try:
+        document = fetch_document(host, settings.config, settings.config_wait, settings.callback_ca, say)
+    except NoDocument as error:
+        return dataclasses.replace(request, faults=(*request.faults, error.fault)), line
+    words, files, policy, line = read_sources(host, config)
+    return make_request(environment, words, files, policy, line, document), line
+
+
+class Daemon:
+    """The life of the service. `stopping` ends it; `run` returns when it has ended."""
+
+    def __init__(self, host: Host, places: Places, config: str, environment: Mapping[str, str]) -> None:
+        self._host = host
+        self._places = places
+        self._config = config
+        self._environment = environment
+        self._consoles = Consoles(host, ())
+        self.cancel = Cancel()
+        self.stopping = threading.Event()
+        self._ready = threading.Event()
+
+    def run(self) -> int:
+        """Serve until told to stop. The exit status is 0 even after a run that failed: the service did not."""
+        started = threading.Timer(READY_LIMIT, self._notify_ready)
+        started.daemon = True
+        started.start()
+        with self._signals():
+            try:
+                self._boot()
+            except Cancelled:
+                self._say("stopped before the plan was made")
+            finally:
+                started.cancel()
+                self._notify_ready()
+                self._consoles.stop()
+        return 0
+
+    # -- the boot's plan ----------------------------------------------------------------------------
+
+    def _boot(self) -> None:
+        line = self._open_consoles()
+        mark = BootMark(self._places.runtime, self._host.read_or("/proc/sys/kernel/random/boot_id"))
+        taken = mark.read()
+        host = self._host.cancelled_by(self.stopping)
+        self._settle(host)
+        machine = probe_machine(host)
+        self._greet(machine)
+        if taken is not None:
+            self._go_on(machine, taken, line)
+            return
+        request, _ = take_request(host, self._config, self._environment, self._say)
+        plan = make_plan(request, Registry(self._host))
+        for notice in plan.notices:
+            self._say(notice)
+        self._open_consoles(plan.settings)
+        if plan.is_idle:
+            units = f"left to the unit {', '.join(plan.units)}" if plan.units else "no task was asked for"
+            self._say(f"idle: {units}; SSH is open, `liveagent list` shows what can be done")
+            self._stay(machine, plan.settings)
+            return
+        ended = self._take(plan, request, machine, mark)
+        if ended:
+            self._after(plan, ended)
+        self._stay(machine, plan.settings, ended)
+
+    def _take(self, plan: Plan, request: Request, machine: Machine, mark: BootMark) -> Ended | None:
+        """The boot's plan, once: the mark is on disk before the first event."""
+        if plan.faults:
+            self._say_faults(plan)
+        if plan.faults or not plan.is_destructive:
+            self._notify_ready()
+        session = Session(self._host, self._places, machine, self._say, self._watchers, self.cancel, self._count_down)
+        try:
+            return session.run(plan, request, before=mark.write)
+        except Busy as error:
+            self._say(f"the boot's plan was not taken: {error}")
+        except OSError as error:
+            self._say(f"the boot's plan was not taken: {error.filename or mark.path}: {error.strerror}")
+        return None
+
+    def _say_faults(self, plan: Plan) -> None:
+        unknown = any(fault.code == UNKNOWN_WORD for fault in plan.faults)
+        self._say("")
+        self._say(f"*** SPEEDISO={plan.word}: {'UNKNOWN WORD' if unknown else 'NOTHING RUNS'} ***")
+        for fault in plan.faults:
+            self._say(f"  {fault}")
+        self._say("The system stays up; SSH is open. `liveagent plan` shows this again.")
+        self._say("")
+
+    def _count_down(self, seconds: float, names: Sequence[str], cancel: threading.Event) -> None:
+        """Show what is coming on every console; Ctrl-C or `stop` on any of them ends it."""
+        what = ", ".join(names)
+        limit = time.monotonic() + seconds
+
+        def stop(console: str) -> None:
+            self._say(f"stopped on {console}: nothing was erased")
+            self.cancel.end(f"stopped on {console} during the countdown")
+
+        with self._consoles.listening(stop):
+            while not cancel.is_set():
+                left = limit - time.monotonic()
+                if left <= 0:
+                    break
+                self._say(
+                    f"*** {what} DESTROYS DATA on this machine in {left:.0f} s. To stop it: Ctrl-C here,"
+                    " or type stop and Enter, or `liveagent cancel` ***"
+                )
+                cancel.wait(min(left, 1.0 if left <= 10 else 5.0))
+        self._notify_ready()
+
+    # -- afterwards ---------------------------------------------------------------------------------
+
+    def _after(self, plan: Plan, ended: Ended) -> None:
+        """`then`: not before all is delivered, and not at all where a wipe's evidence would be lost."""
+        if plan.settings.then == "stay" or plan.faults or self.stopping.is_set():
+            return
+        if self.cancel.is_set():
+            self._say(f"{plan.settings.then} is not done: the run was cancelled")
+            return
+        late = ended.drain(plan.settings.drain)
+        for line in late:
+            self._say(line)
+        if late and plan.is_destructive:
+            self._say(f"{plan.settings.then} is not done: the evidence of the wipe would be lost")
+            return
+        self._say(f"{plan.settings.then} now")
+        try:
+            self._host.run(["systemctl", plan.settings.then], timeout=REBOOT_TIMEOUT)
+        except CommandError as error:
+            self._say(f"Failed to {plan.settings.then}: {error}")
+
+    def _go_on(self, machine: Machine, taken: Mapping[str, object], line: Cmdline) -> None:
+        """The service was started again in the same boot: say how the run ended, start nothing."""
+        directory = Path(str(taken.get("directory") or self._places.runs / str(taken.get("run"))))
+        request, _ = self._request_again()
+        settings, _ = parse_settings(request.agent)
+        self._open_consoles(settings)
+        self._notify_ready()
+        verdict = close_broken_run(directory, machine)
+        if verdict:
+            self._say(f"run {directory.name} was broken off when the agent ended: {verdict}. Nothing is started anew.")
+        else:
+            self._say(f"this boot's plan was taken by run {directory.name}; nothing is started anew")
+        self._stay(machine, settings)
+
+    def _request_again(self) -> tuple[Request, Cmdline]:
+        words, files, policy, line = read_sources(self._host, self._config)
+        return make_request(self._environment, words, files, policy, line), line
+
+    def _stay(self, machine: Machine, settings: AgentSettings, ended: Ended | None = None) -> None:
+        """Bring what is left, from whatever run, until told to stop."""
+        self._notify_ready()
+        adopter = Adopter(self._places, settings, self._say, ended.result.run if ended else "")
+        while not self.stopping.is_set():
+            adopter.look()
+            self.stopping.wait(ADOPT_EVERY)
+        adopter.close()
+        if ended:
+            ended.close()
+
+    # -- people -------------------------------------------------------------------------------------
+
+    def _open_consoles(self, settings: AgentSettings | None = None) -> Cmdline:
+        _, _, _, line = read_sources(self._host, self._config)
+        paths = choose_consoles(line, (settings or AgentSettings()).consoles)
+        if paths != self._consoles.paths:
+            self._consoles.stop()
+            self._consoles = Consoles(self._host, paths)
+            self._consoles.start()
+        return line
+
+    def _greet(self, machine: Machine) -> None:
+        addresses = ", ".join(address for nic in machine.nics for address in nic.addresses if nic.name != "lo")
+        build = read_build(self._host)
+        identity = machine.identity
+        name = " ".join(word for word in (identity.vendor, identity.product) if word)
+        self._say(f"liveagent {__version__}{f', build {build}' if build else ''}")
+        self._say(f"serial {identity.serial or 'unknown'}  {name}  addresses {addresses or 'none'}")
+
+    def _say(self, text: str) -> None:
+        log.info("%s", text)
+        self._consoles.write(text)
+
+    def _watchers(self, reader: Reader) -> Iterator[Sink]:
+        yield LineSink(reader, self._consoles.write)
+
+    def _settle(self, host: Host) -> None:
+        """Disks may still be coming up; what udev has not seen cannot be guarded."""
+        if not host.is_real:
+            return
+        try:
+            host.run(["udevadm", "settle", f"--timeout={SETTLE:.0f}"], timeout=SETTLE + 10)
+        except CommandError as error:
+            self._say(f"udev did not settle: {error}, ignoring")
+
+    # -- the service manager ------------------------------------------------------------------------
+
+    def _notify_ready(self) -> None:
+        if not self._ready.is_set():
+            self._ready.set()
+            notify("READY=1", self._environment)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        def stop(number: int, frame: object) -> None:
+            self.cancel.end(f"the service was stopped ({signal.Signals(number).name})")
+            self.stopping.set()
+
+        def cancel(number: int, frame: object) -> None:
+            self.cancel.end("asked to by `liveagent cancel`")
+
+        wanted = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGUSR1: cancel}
+        saved = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+        try:
+            yield
+        finally:
+            for number, handler in saved.items():
+                signal.signal(number, handler)
+
+
+class Adopter:
+    """Takes over the delivery of runs that ended with something undelivered."""
+
+    def __init__(self, places: Places, settings: AgentSettings, say: Callable[[str], None], own: str) -> None:
+        self._places = places
+        self._delivery = make_delivery(settings)
+        self._say = say
+        self._own = own
+        self._sinks: dict[Path, list[Sink]] = {}
+        self._seen: dict[Path, int] = {}
+
+    def look(self) -> None:
+        """Start what is left, put away what is done."""
+        holder = Lock(self._places.runtime).holder()
+        for directory in self._places.run_directories():
+            is_own = directory.name == self._own or (holder is not None and holder.run == directory.name)
+            if is_own or directory in self._sinks or not self._is_new(directory):
+                continue
+            late = undelivered(directory)
+            if late:
+                self._say(f"run {directory.name} was not delivered to {', '.join(late)}: going on")
+                sinks = open_callbacks(directory, dataclasses.replace(self._delivery, callbacks=late), self._say)
+                self._sinks[directory] = sinks
+                for sink in sinks:
+                    sink.start()
+        for directory in [directory for directory in self._sinks if not undelivered(directory)]:
+            for sink in self._sinks.pop(directory):
+                sink.stop()
+            self._say(f"run {directory.name} is delivered")
+
+    def close(self) -> None:
+        for sinks in self._sinks.values():
+            for sink in sinks:
+                sink.stop()
+
+    def _is_new(self, directory: Path) -> bool:
+        """Whether a run's record grew since it was last looked at: an old one is read only once."""
+        try:
+            size = (directory / EVENTS).stat().st_size
+        except OSError:
+            return False
+        is_new = self._seen.get(directory) != size
+        self._seen[directory] = size
+        return is_new
+
+
+def close_broken_run(directory: Path, machine: Machine) -> str:
+    """End the record of a run whose agent was killed: every open step is unknown. "" where it had ended."""
+    events = read_events(directory / EVENTS)
+    if any(event.type is Type.RUN_FINISHED for event in events):
+        return ""
+    if not events:
+        return "it had not begun"
+    identity = machine.identity
+    source = make_source(identity.serial, identity.uuid, identity.boot_mac)
+    spool = Spool(directory, events[0].run, source)
+    started = [event for event in events if event.type is Type.STEP_STARTED]
+    finished = {event.subject: event for event in events if event.type is Type.STEP_FINISHED}
+    tasks: list[TaskResult] = []
+    try:
+        for event in reversed(started):
+            if event.subject in finished:
+                continue
+            summary = "the agent ended in the middle of it: what was done is unknown"
+            finding = Finding("run.broken", Verdict.UNKNOWN, event.subject, summary)
+            spool.emit(Type.FINDING, finding.encode(), event.subject)
+            data = {"verdict": Verdict.UNKNOWN.value, "summary": summary, "data": {}}
+            spool.emit(Type.STEP_FINISHED, data, event.subject)
+        for event in started:
+            if "/" not in event.subject:
+                tasks.append(_recover_task(event.subject, event.data.get("options", {}), read_events(spool.path)))
+        result = finish(spool.emit, spool, machine, events[0].time, tasks, ())
+    finally:
+        spool.close()
+    return f"{result.verdict}: {result.summary}"
+
+
+def _recover_task(name: str, options: Mapping[str, object], events: Sequence[Event]) -> TaskResult:
+    """A task's result from its events."""
+    end: Mapping[str, object] = {}
+    findings: list[Finding] = []
+    for event in events:
+        if event.type is Type.STEP_FINISHED and event.subject == name:
+            end = event.data
+        elif event.type is Type.FINDING and event.subject.split("/")[0] == name:
+            findings.append(Finding.decode(event.data))
+    data = end.get("data")
+    return TaskResult(
+        name,
+        Verdict(str(end.get("verdict", "unknown"))),
+        str(end.get("summary", "")),
+        dict(options),
+        tuple(findings),
+        data if isinstance(data, dict) else {},
+    )
+
+
+def read_build(host: Host) -> str:
+    """The image's build number, where os-release has one."""
+    for line in host.read_or("/etc/os-release").splitlines():
+        name, _, value = line.partition("=")
+        if name in ("IMAGE_VERSION", "BUILD_ID"):
+            return value.strip().strip('"')
+    return ""
+
+
+def notify(state: str, environment: Mapping[str, str]) -> None:
+    """Tell the service manager (sd_notify(3)); nothing where there is none."""
+    address = environment.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)

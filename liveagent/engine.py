@@ -1,0 +1,344 @@
+"""Carries out a plan: order, deadlines, cancel, the countdown, the worst verdict; everything it does is an event."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import secrets
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Callable, Protocol
+
+from liveagent import __version__
+from liveagent.events import (
+    EXIT_LIMIT,
+    EXIT_STATUS,
+    EXIT_USAGE,
+    JSON,
+    Event,
+    Finding,
+    Result,
+    TaskResult,
+    Type,
+    Verdict,
+    render_time,
+    worst,
+)
+from liveagent.host import Cancelled, Host
+from liveagent.machine import Machine
+from liveagent.options import encode_options
+from liveagent.plan import Plan, Step
+from liveagent.report.spool import Spool, write_synced
+from liveagent.scrub import Scrubber
+from liveagent.tasks import Context, Outcome
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 30.0
+# How long a task that was told to end may take to put things away before it is left behind.
+GRACE = 60.0
+POLL = 0.05
+# What stops the steps after it, unless keep_going; CANCELLED always does.
+STOPPING = (Verdict.FAIL, Verdict.ERROR, Verdict.REFUSED, Verdict.UNKNOWN)
+
+
+class Emit(Protocol):
+    def __call__(self, type: Type, data: Mapping[str, JSON], subject: str = "") -> Event | None: ...
+
+
+# Shows how many seconds are left before the destructive tasks named; returns as soon as told to stop.
+Countdown = Callable[[float, Sequence[str], threading.Event], None]
+
+
+def make_run_id(seconds: float) -> str:
+    """A run's name, sortable by time: `20260102T030405Z-1a2b3c`."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds)) + "-" + secrets.token_hex(3)
+
+
+class Cancel(threading.Event):
+    """The event that ends a run, with the reason why."""
+
+    reason = ""
+    by_limit = False
+
+    def end(self, reason: str, by_limit: bool = False) -> None:
+        """End the run; the first reason stays."""
+        if not self.is_set():
+            self.reason, self.by_limit = reason, by_limit
+            self.set()
+
+
+@dataclasses.dataclass
+class Engine:
+    """One run of one plan, from the first event to the last.
+
+    `countdown` is shown before the first destructive step of a plan taken at boot. `cancel` may be set by
+    anyone. The plan has no faults; `report_faults` is for those that have.
+    """
+
+    host: Host
+    machine: Machine
+    plan: Plan
+    spool: Spool
+    scrub: Scrubber
+    cancel: Cancel
+    countdown: Countdown | None = None
+    grace: float = GRACE
+
+    def run(self) -> Result:
+        """Carry the plan out. Returns the result, which is the data of the last event as well."""
+        started = self._start()
+        limit = threading.Timer(self.plan.settings.deadline, self._over) if self.plan.settings.deadline else None
+        beat = Heartbeat(self.emit)
+        beat.start()
+        if limit:
+            limit.daemon = True
+            limit.start()
+        tasks: list[TaskResult] = []
+        findings: list[Finding] = []
+        try:
+            findings = self._expected_machine()
+            if not findings:
+                tasks = self._steps()
+        finally:
+            if limit:
+                limit.cancel()
+            beat.stop()
+        return finish(self.emit, self.spool, self.machine, started, tasks, findings)
+
+    def emit(self, type: Type, data: Mapping[str, JSON], subject: str = "") -> Event | None:
+        """An event of this run, its secrets removed."""
+        return self.spool.emit(type, self.scrub.document(data), subject)
+
+    def _over(self) -> None:
+        self.cancel.end(f"the plan's deadline of {self.plan.settings.deadline:g} s was reached", by_limit=True)
+
+    def _start(self) -> str:
+        started = render_time(self.host.now())
+        data = {
+            "plan": self.plan.encode(),
+            "machine": self.machine.identity.encode(),
+            "agent": __version__,
+            "labels": self.plan.settings.labels,
+            "at_boot": self.plan.at_boot,
+        }
+        self.emit(Type.RUN_STARTED, data)
+        return started
+
+    def _expected_machine(self) -> list[Finding]:
+        """`expect_serial`: on any other machine everything is refused."""
+        expected, serial = self.plan.settings.expect_serial, self.machine.identity.serial
+        if not expected or expected == serial:
+            return []
+        summary = f"this is {serial or 'a machine without a serial'}, and the run was meant for {expected}"
+        measured = {"expected": expected, "serial": serial}
+        finding = Finding("run.machine", Verdict.REFUSED, serial or "machine", summary, measured)
+        self.emit(Type.FINDING, finding.encode())
+        return [finding]
+
+    def _steps(self) -> list[TaskResult]:
+        tasks: list[TaskResult] = []
+        stopped_by: TaskResult | None = None
+        counted = False
+        for step in self.plan.steps:
+            if stopped_by is not None:
+                tasks.append(self._skip(step, f"not begun, since {stopped_by.task} ended {stopped_by.verdict}"))
+                continue
+            wants_countdown = step.task.destructive and self.plan.at_boot and not counted
+            tasks.append(self._step(step, wants_countdown))
+            counted = counted or wants_countdown
+            verdict = tasks[-1].verdict
+            stops = verdict in STOPPING and not self.plan.settings.keep_going
+            if stops or verdict is Verdict.CANCELLED or self.cancel.is_set():
+                stopped_by = tasks[-1]
+        return tasks
+
+    def _skip(self, step: Step, summary: str) -> TaskResult:
+        result = TaskResult(step.task.name, Verdict.SKIPPED, summary, encode_options(step.options))
+        self._finish_step(result)
+        return result
+
+    def _step(self, step: Step, wants_countdown: bool) -> TaskResult:
+        name, options = step.task.name, encode_options(step.options)
+        self.emit(Type.STEP_STARTED, {"options": options}, name)
+        cancel = Cancel()
+        context = Context(self.host.cancelled_by(cancel), self.machine, name, self.emit)
+        outcome = self._carry_out(step, context, cancel, wants_countdown)
+        findings = tuple(context.findings)
+        verdict = worst([outcome.verdict, *(finding.verdict for finding in findings)])
+        result = TaskResult(name, verdict, outcome.summary, options, findings, outcome.data)
+        self._finish_step(result)
+        return result
+
+    def _finish_step(self, result: TaskResult) -> None:
+        data = {"verdict": result.verdict.value, "summary": result.summary, "data": result.data}
+        self.emit(Type.STEP_FINISHED, data, result.task)
+
+    def _carry_out(self, step: Step, context: Context, cancel: Cancel, wants_countdown: bool) -> Outcome:
+        """Refuse, count down, run; whatever the task raises becomes an outcome."""
+        try:
+            if step.task.destructive and not self.host.is_real:
+                summary = f"{step.task.name} is refused: files are read below {self.host.root}, not from this machine"
+                context.finding(Finding("task.root", Verdict.REFUSED, step.task.name, summary))
+                return Outcome(Verdict.REFUSED, summary)
+            refusals = tuple(step.task.refuse(context.host, self.machine, step.options))
+            for refusal in refusals:
+                context.finding(refusal)
+            if refusals:
+                return Outcome(Verdict.REFUSED, "; ".join(refusal.summary for refusal in refusals))
+            if wants_countdown and self.countdown:
+                names = [s.task.name for s in self.plan.steps if s.task.destructive]
+                self.countdown(self.plan.settings.countdown, names, self.cancel)
+            if self.cancel.is_set():
+                cancel.end(self.cancel.reason, self.cancel.by_limit)
+                return self._cancelled(step, context, cancel, begun=False)
+            return self._run_task(step, context, cancel)
+        except Cancelled:
+            return self._cancelled(step, context, cancel, begun=False)
+        except Exception as error:  # a task may raise anything, and the run must still end with a result
+            return self._raised(step, context, error)
+
+    def _run_task(self, step: Step, context: Context, cancel: Cancel) -> Outcome:
+        """The task in a thread of its own, so that one that never ends cannot hold the run."""
+        box: list[Outcome] = []
+
+        def work() -> None:
+            try:
+                box.append(step.task.run(context, step.options))
+            except Cancelled:
+                box.append(self._cancelled(step, context, cancel, begun=True))
+            except Exception as error:  # see _carry_out
+                box.append(self._raised(step, context, error))
+
+        thread = threading.Thread(target=work, name=f"task-{step.task.name}", daemon=True)
+        thread.start()
+        limit = time.monotonic() + step.task.limit if step.task.limit else None
+        while thread.is_alive() and not cancel.is_set():
+            thread.join(POLL)
+            if self.cancel.is_set():
+                cancel.end(self.cancel.reason, self.cancel.by_limit)
+            elif limit is not None and time.monotonic() > limit:
+                cancel.end(f"{step.task.name} reached its limit of {step.task.limit:g} s", by_limit=True)
+        thread.join(self.grace)
+        if thread.is_alive():
+            return self._stuck(step, context, cancel)
+        if cancel.by_limit and not any(finding.code == "task.limit" for finding in context.findings):
+            context.finding(Finding("task.limit", Verdict.ERROR, step.task.name, cancel.reason))
+        return box[0]
+
+    def _stuck(self, step: Step, context: Context, cancel: Cancel) -> Outcome:
+        summary = f"{step.task.name} did not end within {self.grace:g} s of being told to ({cancel.reason})"
+        context.finding(Finding("task.stuck", Verdict.ERROR, step.task.name, summary))
+        if cancel.by_limit:
+            context.finding(Finding("task.limit", Verdict.ERROR, step.task.name, cancel.reason))
+        return Outcome(Verdict.UNKNOWN if step.task.destructive else Verdict.ERROR, summary)
+
+    def _cancelled(self, step: Step, context: Context, cancel: Cancel, begun: bool) -> Outcome:
+        if cancel.by_limit:
+            context.finding(Finding("task.limit", Verdict.ERROR, step.task.name, cancel.reason))
+            return Outcome(Verdict.ERROR, cancel.reason)
+        summary = f"cancelled: {cancel.reason or self.cancel.reason or 'asked to'}"
+        return Outcome(Verdict.CANCELLED, summary if begun else f"{summary}; nothing was begun")
+
+    def _raised(self, step: Step, context: Context, error: Exception) -> Outcome:
+        log.error("Task %s raised", step.task.name, exc_info=error)
+        where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+        place = f" ({Path(where.filename).name}:{where.lineno})" if where else ""
+        summary = f"{step.task.name}: {type(error).__name__}: {error}{place}"
+        context.finding(Finding("task.error", Verdict.ERROR, step.task.name, summary))
+        return Outcome(Verdict.ERROR, summary)
+
+
+class Heartbeat(threading.Thread):
+    """An event every 30 s while a run is on."""
+
+    def __init__(self, emit: Emit, every: float = HEARTBEAT) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self._emit = emit
+        self._every = every
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        import psutil
+
+        while not self._stopped.wait(self._every):
+            load = [round(value, 2) for value in psutil.getloadavg()]
+            data = {"uptime": round(time.time() - psutil.boot_time(), 1), "state": "running", "load": load}
+            self._emit(Type.HEARTBEAT, data)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join()
+
+
+def finish(
+    emit: Emit,
+    spool: Spool,
+    machine: Machine,
+    started: str,
+    tasks: Sequence[TaskResult],
+    findings: Sequence[Finding],
+) -> Result:
+    """The last event of a run, and `result.json` beside its record."""
+    verdict = worst([*(task.verdict for task in tasks), *(finding.verdict for finding in findings)])
+    parts = [f"{task.task}: {task.summary}" for task in tasks] or [finding.summary for finding in findings]
+    result = Result(
+        run=spool.run,
+        verdict=verdict,
+        summary="; ".join(parts) or "nothing to do",
+        started=started,
+        finished=render_time(time.time()),
+        agent=__version__,
+        machine=machine.identity.encode(),
+        tasks=tuple(tasks),
+        findings=tuple(findings),
+    )
+    event = emit(Type.RUN_FINISHED, result.encode())
+    write_result(spool, event.data if event else result.encode())
+    return result
+
+
+def write_result(spool: Spool, document: Mapping[str, JSON]) -> None:
+    """`result.json`, the last event's data; a directory that cannot be written is said and passed over."""
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    try:
+        write_synced(spool.directory / "result.json", text.encode("utf-8", "replace"))
+    except OSError as error:
+        log.error("Failed to write %s: %s, ignoring", spool.directory / "result.json", error.strerror)
+
+
+def report_faults(emit: Emit, spool: Spool, machine: Machine, plan: Plan) -> Result:
+    """A run without steps that says why nothing ran."""
+    started = render_time(time.time())
+    data = {
+        "plan": plan.encode(),
+        "machine": machine.identity.encode(),
+        "agent": __version__,
+        "labels": plan.settings.labels,
+        "at_boot": plan.at_boot,
+    }
+    emit(Type.RUN_STARTED, data)
+    findings = [Finding(fault.code, Verdict.ERROR, fault.origin, fault.message) for fault in plan.faults]
+    for finding in findings:
+        emit(Type.FINDING, finding.encode())
+    return finish(emit, spool, machine, started, (), findings)
+
+
+def exit_status(result: Result) -> int:
+    """The exit status of a run by its result."""
+    codes = {finding.code for task in result.tasks for finding in task.findings}
+    codes |= {finding.code for finding in result.findings}
+    if any(code.startswith("plan.") for code in codes):
+        return EXIT_USAGE
+    if "task.limit" in codes:
+        return EXIT_LIMIT
+    return EXIT_STATUS[result.verdict]
+
+
+def summarize(options: Any) -> str:
+    """Options as one would type them, for a line on a console."""
+    return " ".join(f"{name}={value}" for name, value in encode_options(options).items() if value not in ("", [], None))

@@ -1,0 +1,210 @@
+"""The consoles of the kernel command line: what a technician before the rack sees, and the word to stop.
+
+Each console has a thread and a bounded queue of its own, and is opened without blocking: one that is full,
+unplugged or gone (a serial-over-LAN without a listener) loses its own lines and holds nobody up.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import select
+import termios
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Callable
+
+from liveagent.cmdline import Cmdline
+from liveagent.host import Host
+
+QUEUE = 1000
+REOPEN = 5.0
+POLL = 0.5
+CTRL_C = b"\x03"
+
+
+def choose_consoles(line: Cmdline, configured: Sequence[str]) -> tuple[str, ...]:
+    """The devices of every `console=` of the cmdline, or those that are configured. `tty0` is what is on screen."""
+    names = list(configured)
+    if not names:
+        names = [(word.value or "").partition(",")[0] for word in line.words if word.name == "console"]
+    names = [name for name in names if name and name not in ("null", "ttynull")]
+    # Without a `console=` the kernel has chosen one itself.
+    return tuple(dict.fromkeys(name if name.startswith("/") else f"/dev/{name}" for name in names or ["console"]))
+
+
+class Tty:
+    """One console: lines go in from anywhere, out as fast as it takes them; the oldest go when it does not."""
+
+    def __init__(self, host: Host, path: str) -> None:
+        self.path = path
+        self._host = host
+        self._queue: collections.deque[str] = collections.deque(maxlen=QUEUE)
+        self._rest = b""
+        self._dropped = 0
+        self._wake = threading.Event()
+        self._stopped = False
+        self._file = -1
+        self._thread = threading.Thread(target=self._work, name=f"console {path}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def write(self, line: str) -> None:
+        """Take a line; never waits."""
+        if len(self._queue) == QUEUE:
+            self._dropped += 1
+        self._queue.append(line)
+        self._wake.set()
+
+    def stop(self, timeout: float) -> None:
+        """Let what is queued go out for at most `timeout` seconds, then let go."""
+        self._stopped = True
+        self._wake.set()
+        self._thread.join(timeout)
+
+    def _work(self) -> None:
+        while True:
+            if not self._rest and not self._queue:
+                if self._stopped:
+                    break
+                self._wake.wait()
+                self._wake.clear()
+                continue
+            try:
+                self._send()
+            except OSError:
+                self._close()
+                if self._stopped:
+                    break
+                self._wake.clear()
+                self._wake.wait(REOPEN)
+        self._close()
+
+    def _send(self) -> None:
+        if self._file < 0:
+            self._file = self._host.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        if not self._rest:
+            if self._dropped:
+                dropped, self._dropped = self._dropped, 0
+                self._rest = f"[{dropped} lines dropped]\r\n".encode()
+            else:
+                self._rest = self._queue.popleft().encode("utf-8", "replace") + b"\r\n"
+        try:
+            written = os.write(self._file, self._rest)
+        except BlockingIOError:
+            select.select([], [self._file], [], POLL)
+            return
+        self._rest = self._rest[written:]
+
+    def _close(self) -> None:
+        if self._file < 0:
+            return
+        # A serial line that nobody reads would hold close() for its closing_wait of 30 s.
+        with contextlib.suppress(termios.error):
+            if self._rest:
+                termios.tcflush(self._file, termios.TCOFLUSH)
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+        self._file = -1
+
+
+class Consoles:
+    """All of them: a line goes to every one."""
+
+    def __init__(self, host: Host, paths: Sequence[str]) -> None:
+        self.paths = tuple(paths)
+        self._host = host
+        self._ttys = [Tty(host, path) for path in paths]
+
+    def start(self) -> None:
+        for tty in self._ttys:
+            tty.start()
+
+    def write(self, *lines: str) -> None:
+        for tty in self._ttys:
+            for line in lines:
+                tty.write(line)
+
+    def stop(self, timeout: float = 3.0) -> None:
+        limit = time.monotonic() + timeout
+        for tty in self._ttys:
+            tty.stop(max(0.0, limit - time.monotonic()))
+
+    @contextlib.contextmanager
+    def listening(self, on_stop: Callable[[str], None]) -> Iterator[None]:
+        """Call `on_stop(console)` when somebody types Ctrl-C or the word `stop` on any console."""
+        done = threading.Event()
+        threads = [
+            threading.Thread(target=_listen, args=(self._host, path, on_stop, done), daemon=True) for path in self.paths
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join(2 * POLL)
+
+
+class StopWord:
+    """Finds Ctrl-C or the word `stop` in what is typed; noise on a line is neither.
+
+    Ctrl-C counts only where nothing else came with it: a burst of noise may well hold the byte 3.
+    """
+
+    def __init__(self) -> None:
+        self._line = b""
+
+    def feed(self, data: bytes) -> bool:
+        """Take what came in one read; whether it asks to stop."""
+        if data.strip(CTRL_C + b"\r\n") == b"" and CTRL_C in data and not self._line:
+            return True
+        self._line += data
+        *lines, rest = self._line.replace(b"\r", b"\n").split(b"\n")
+        self._line = rest[-64:]
+        return any(line.strip().lower() == b"stop" for line in lines)
+
+
+def _listen(host: Host, path: str, on_stop: Callable[[str], None], done: threading.Event) -> None:
+    try:
+        file = host.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return  # a console that cannot be opened cannot stop anything; the others can
+    word = StopWord()
+    try:
+        with _as_typed(file):
+            while not done.is_set():
+                if not select.select([file], [], [], POLL)[0]:
+                    continue
+                data = os.read(file, 4096)
+                if not data:
+                    done.wait(POLL)  # hung up: readable for ever
+                elif word.feed(data):
+                    on_stop(path)
+                    return
+    except OSError:
+        return
+    finally:
+        os.close(file)
+
+
+@contextlib.contextmanager
+def _as_typed(file: int) -> Iterator[None]:
+    """Every byte as it is typed: without this the terminal keeps Ctrl-C for itself. Put back afterwards."""
+    try:
+        saved = termios.tcgetattr(file)
+    except termios.error:
+        yield
+        return
+    changed = termios.tcgetattr(file)
+    changed[3] &= ~(termios.ISIG | termios.ICANON)
+    termios.tcsetattr(file, termios.TCSANOW, changed)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(termios.error):
+            termios.tcsetattr(file, termios.TCSANOW, saved)

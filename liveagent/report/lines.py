@@ -1,0 +1,142 @@
+"""Events as lines of plain text, for consoles, serial lines, pipes and logs. Nothing here touches the machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from liveagent.events import Event, Type
+from liveagent.report.banner import render_banner
+
+WIDTH = 79
+# At most one line of progress a second a part.
+PROGRESS_EVERY = 1.0
+ADVICE = {
+    "fail": "The machine has a fault: see the parts named above.",
+    "error": "The agent or a tool failed, or the request was wrong: see above. Nothing is proved about the machine.",
+    "refused": "A guard held, so the job is not done: see the reasons above.",
+    "unknown": "Something was begun and could not be confirmed: treat it as not done.",
+    "cancelled": "Stopped on request: treat what was begun as not done.",
+    "warn": "Done, with something to look at: see above.",
+}
+
+
+class Lines:
+    """Renders events to lines, with at most one progress line a second a part."""
+
+    def __init__(self, every: float = PROGRESS_EVERY, clock: Callable[[], float] = time.monotonic) -> None:
+        self._every = every
+        self._clock = clock
+        self._shown: dict[str, float] = {}
+
+    def render(self, event: Event) -> list[str]:
+        """The lines of an event; none for one that people need not see."""
+        if event.type is Type.PROGRESS:
+            return self._progress(event)
+        render = _RENDER.get(event.type)
+        return render(event) if render else []
+
+    def _progress(self, event: Event) -> list[str]:
+        now = self._clock()
+        is_last = event.data.get("done") == event.data.get("total")
+        if not is_last and now - self._shown.get(event.subject, float("-inf")) < self._every:
+            return []
+        self._shown[event.subject] = now
+        return [render_progress(event.subject, event.data)]
+
+
+def render_progress(subject: str, data: Mapping[str, Any]) -> str:
+    """`wipe/sda  overwrite  42%  1.2 GB of 4.0 GB  180 MB/s  2m 10s left`."""
+    done, total = float(data.get("done") or 0), float(data.get("total") or 0)
+    words = [subject, str(data.get("label") or "")]
+    if total > 0:
+        words.append(f"{100 * done / total:.0f}%")
+    is_bytes = data.get("unit") == "bytes"
+    if is_bytes:
+        words.append(f"{render_bytes(done)} of {render_bytes(total)}")
+    if data.get("rate") is not None:
+        words.append(f"{render_bytes(data['rate'])}/s" if is_bytes else f"{data['rate']:.3g} {data.get('unit')}/s")
+    if data.get("eta") is not None:
+        words.append(f"{render_duration(data['eta'])} left")
+    return "  ".join(word for word in words if word)
+
+
+def render_bytes(number: float) -> str:
+    """Decimal units, as on a disk's label: `512 B`, `64.0 MB`, `3.84 TB`."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if abs(number) < 1000 or unit == "TB":
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.3g} {unit}"
+        number /= 1000
+    raise AssertionError("unreachable")
+
+
+def render_duration(seconds: float) -> str:
+    """`45s`, `2m 10s`, `3h 5m`, `2d 4h`."""
+    whole = int(round(seconds))
+    for unit, size, small, small_size in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= size:
+            return f"{whole // size}{unit} {whole % size // small_size}{small}"
+    return f"{whole}s"
+
+
+def _run_started(event: Event) -> list[str]:
+    plan, machine = event.data.get("plan", {}), event.data.get("machine", {})
+    names = ", ".join(task["task"] for task in plan.get("tasks", ())) or "nothing to run"
+    who = " ".join(str(machine[key]) for key in ("vendor", "product", "serial") if machine.get(key))
+    return [f"liveagent {event.data.get('agent', '')}: run {event.run}: {names}", *([who] if who else [])]
+
+
+def _step_started(event: Event) -> list[str]:
+    options = event.data.get("options") or {}
+    shown = [
+        f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in options.items()
+        if value not in ("", [], None, False)
+    ]
+    return [" ".join([f"{event.subject}: started", *shown])]
+
+
+def _step_finished(event: Event) -> list[str]:
+    return [f"{event.subject}: {str(event.data.get('verdict')).upper()}: {event.data.get('summary')}"]
+
+
+def _finding(event: Event) -> list[str]:
+    data = event.data
+    return [f"{str(data.get('verdict')).upper()}: {data.get('part')}: {data.get('summary')} [{data.get('code')}]"]
+
+
+def _output(event: Event) -> list[str]:
+    return [f"{event.subject}| {clean(str(event.data.get('line', '')))}"]
+
+
+def _run_finished(event: Event) -> list[str]:
+    data = event.data
+    verdict = str(data.get("verdict"))
+    lines = ["", *render_banner(verdict), ""]
+    for task in data.get("tasks", ()):
+        lines.append(f"{task['task']}: {str(task['verdict']).upper()}: {task['summary']}")
+        lines += [_render_finding(finding) for finding in task.get("findings", ())]
+    lines += [_render_finding(finding) for finding in data.get("findings", ())]
+    serial = (data.get("machine") or {}).get("serial")
+    lines.append(f"run {event.run}" + (f" on {serial}" if serial else ""))
+    return lines + ([ADVICE[verdict]] if verdict in ADVICE else [])
+
+
+def _render_finding(finding: Mapping[str, Any]) -> str:
+    return f"  {str(finding['verdict']).upper()}: {finding['part']}: {finding['summary']}"
+
+
+def clean(text: str) -> str:
+    """Text without what would move a terminal's cursor or change its state."""
+    return "".join(character if character.isprintable() or character == "\t" else "?" for character in text)
+
+
+_RENDER: Mapping[Type, Callable[[Event], list[str]]] = {
+    Type.RUN_STARTED: _run_started,
+    Type.RUN_FINISHED: _run_finished,
+    Type.STEP_STARTED: _step_started,
+    Type.STEP_FINISHED: _step_finished,
+    Type.FINDING: _finding,
+    Type.OUTPUT: _output,
+}

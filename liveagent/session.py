@@ -1,0 +1,161 @@
+"""One run from the lock to the last delivery: what the daemon and the command line have in common."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Callable
+
+from liveagent.boot import Request
+from liveagent.engine import Cancel, Countdown, Engine, make_run_id, report_faults
+from liveagent.events import Result, make_source
+from liveagent.host import Host
+from liveagent.lock import Lock
+from liveagent.machine import Machine
+from liveagent.plan import Plan
+from liveagent.report import (
+    Delivery,
+    Sinks,
+    note_receivers,
+    open_callbacks,
+    render_undelivered,
+)
+from liveagent.report.journal import open_journal
+from liveagent.report.sink import Sink
+from liveagent.report.spool import Reader, Spool
+from liveagent.scrub import Scrubber
+from liveagent.settings import AgentSettings
+
+log = logging.getLogger(__name__)
+
+STATE = "/var/lib/liveagent"
+RUNTIME = "/run/liveagent"
+
+Say = Callable[[str], None]
+# Makes the sinks of those who watch: the consoles, a terminal.
+Watchers = Callable[[Reader], Iterable[Sink]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Where runs are kept, and where the lock and the boot's mark are."""
+
+    state: Path
+    runtime: Path
+
+    @property
+    def runs(self) -> Path:
+        return self.state / "runs"
+
+    def run_directories(self) -> list[Path]:
+        """The directories of all runs, oldest first."""
+        with contextlib.suppress(OSError):
+            return sorted(path for path in self.runs.iterdir() if path.is_dir())
+        return []
+
+
+def choose_places(state: str, environment: Mapping[str, str]) -> Places:
+    """`--state`, then LIVEAGENT_STATE_DIR, then systemd's STATE_DIRECTORY; LIVEAGENT_RUNTIME_DIR for the lock."""
+    chosen = state or environment.get("LIVEAGENT_STATE_DIR") or environment.get("STATE_DIRECTORY", "").split(":")[0]
+    return Places(Path(chosen or STATE), Path(environment.get("LIVEAGENT_RUNTIME_DIR") or RUNTIME))
+
+
+def make_delivery(settings: AgentSettings) -> Delivery:
+    return Delivery(settings.callbacks, settings.callback_secret, settings.callback_token, settings.callback_ca)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """A run that ended: its result, the sinks still open, and what the spool had to say."""
+
+    result: Result
+    sinks: Sinks
+    last: int
+    trouble: str
+
+    def drain(self, seconds: float) -> list[str]:
+        """Wait for delivery; what is undelivered then, in words."""
+        return render_undelivered(self.sinks.drain(self.last, seconds))
+
+    def close(self) -> None:
+        self.sinks.stop()
+
+
+@dataclasses.dataclass
+class Session:
+    """What a run needs beside its plan. `say` speaks to whoever sits there; it may be called from any thread."""
+
+    host: Host
+    places: Places
+    machine: Machine
+    say: Say
+    watchers: Watchers
+    cancel: Cancel = dataclasses.field(default_factory=Cancel)
+    countdown: Countdown | None = None
+
+    def run(self, plan: Plan, request: Request, before: Callable[[str, Path], None] | None = None) -> Ended:
+        """Carry a plan out, or report its faults. Raises Busy, OSError (no lock: nothing ran).
+
+        `before(run, directory)` is called under the lock before the first event; what it raises ends it all.
+        """
+        run = make_run_id(self.host.now())
+        directory = self.places.runs / run
+        with Lock(self.places.runtime).held(run, plan.word, directory):
+            if before:
+                before(run, directory)
+            return self._run(plan, request, run, directory)
+
+    def _run(self, plan: Plan, request: Request, run: str, directory: Path) -> Ended:
+        identity = self.machine.identity
+        source = make_source(identity.serial, identity.uuid, identity.boot_mac)
+        spool = Spool(directory, run, source, plan.settings.spool_max)
+        sinks = self.open_sinks(spool, plan.settings)
+        sinks.start()
+        scrub = Scrubber(request.secrets)
+        engine = Engine(self.host, self.machine, plan, spool, scrub, self.cancel, self.countdown)
+        watch = threading.Thread(target=self._watch_spool, args=(spool,), name="spool", daemon=True)
+        watch.start()
+        try:
+            result = report_faults(engine.emit, spool, self.machine, plan) if plan.faults else engine.run()
+            trouble, last = spool.trouble, spool.last
+        finally:
+            spool.close()
+        sinks.settle(last)
+        return Ended(result, sinks, last, trouble)
+
+    def open_sinks(self, spool: Spool, settings: AgentSettings) -> Sinks:
+        """The sinks of a run; where it is to go is noted with it, for a daemon that may have to take over."""
+        delivery = make_delivery(settings)
+        try:
+            spool.directory.mkdir(parents=True, exist_ok=True)
+            note_receivers(spool.directory, delivery)
+        except OSError as error:
+            self.say(f"Failed to write {spool.directory}: {error.strerror}; the run goes on with its record in memory")
+        deliveries = open_callbacks(spool.directory, delivery, self.say, spool)
+        watchers = [*self.watchers(Reader(spool.path, spool=spool))]
+        journal = open_journal(Reader(spool.path, spool=spool), say=self.say) if self.host.is_real else None
+        return Sinks(deliveries, [*watchers, *([journal] if journal else [])])
+
+    def _watch_spool(self, spool: Spool) -> None:
+        """Say once when the record cannot be written, and once when it can again."""
+        told = ""
+        after = 0
+        while not spool.closed:
+            spool.wait(after, 1.0)
+            after = spool.last
+            if spool.trouble != told:
+                told = spool.trouble
+                self.say(f"{told}; the run goes on, its record in memory" if told else f"{spool.path} is written again")
+
+
+def find_run(places: Places, name: str) -> Path | None:
+    """The directory of a run by its name or the beginning of it; "" is the newest."""
+    directories = places.run_directories()
+    if not name:
+        return directories[-1] if directories else None
+    matches = [directory for directory in directories if directory.name.startswith(name)]
+    return matches[0] if len(matches) == 1 else None

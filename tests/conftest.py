@@ -1,0 +1,62 @@
+"""What all tests share: the corpus of recorded outputs, loop devices, trees that look like a machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+IN_CI = bool(os.environ.get("CI"))
+
+
+def need(condition: object, what: str) -> None:
+    """Skip where something is missing, and say what; in CI a missing thing is a failure."""
+    if condition:
+        return
+    if IN_CI:
+        pytest.fail(f"CI lacks {what}")
+    pytest.skip(f"needs {what}")
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The recorded outputs of real tools; `LIVEAGENT_CORPUS` names another place."""
+    path = Path(os.environ.get("LIVEAGENT_CORPUS") or REPOSITORY.parent / "shared" / "corpus")
+    need((path / "INDEX-disks.md").exists(), f"the corpus of recorded outputs at {path} (LIVEAGENT_CORPUS)")
+    return path
+
+
+MakeLoop = Callable[..., str]
+
+
+@pytest.fixture
+def make_loop(tmp_path: Path) -> Iterator[MakeLoop]:
+    """Makes loop devices over scratch files of this test; only those are ever detached."""
+    need(os.geteuid() == 0 and os.path.exists("/dev/loop-control"), "root and loop devices")
+    made: list[str] = []
+
+    def make(size: int, content: bytes = b"", name: str = "") -> str:
+        file = tmp_path / (name or f"disk{len(made)}.img")
+        if not file.exists():
+            with file.open("wb") as stream:
+                if content:
+                    whole = content * (size // len(content) + 1)
+                    stream.write(whole[:size])
+                stream.truncate(size)
+        argv = ["losetup", "--find", "--show", "--partscan", str(file)]
+        device = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+        made.append(device)
+        # A test that protected it would leave it so for the next one: the kernel keeps that with the number.
+        subprocess.run(["blockdev", "--setrw", device], check=True, timeout=30)
+        return device
+
+    yield make
+    for device in made:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            subprocess.run(["losetup", "--detach", device], check=True, timeout=30)

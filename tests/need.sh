@@ -1,0 +1,52 @@
+#!/bin/sh
+# Installs what the demo, the tests and (with the word `vm`) the boot lab call, where it is missing.
+# On Debian by apt. On EL the names are written from the package lists and not tried there yet.
+set -eu
+
+missing=""
+want() { # want PROGRAM DEBIAN-PACKAGE
+    command -v "$1" >/dev/null 2>&1 || [ -e "$1" ] || missing="$missing $2"
+}
+
+PATH="$PATH:/usr/sbin:/sbin"
+want python3 python3
+want blkid util-linux
+want losetup mount
+want sfdisk fdisk
+want mkfs.ext4 e2fsprogs
+want nvme nvme-cli
+want ssh-keygen openssh-client
+want ip iproute2
+want systemd-analyze systemd
+want shellcheck shellcheck
+want tmux tmux
+python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
+
+if [ "${1:-}" = vm ]; then
+    want qemu-system-x86_64 qemu-system-x86
+    want qemu-img qemu-utils
+    want /usr/lib/ipxe/qemu/efi-virtio.rom ipxe-qemu
+    want dnsmasq dnsmasq-base
+    want mmdebstrap mmdebstrap
+    want mksquashfs squashfs-tools
+    want debugfs e2fsprogs
+    want zstd zstd
+fi
+
+[ -z "$missing" ] && exit 0
+if [ "$(id -u)" -ne 0 ]; then
+    echo "Please install, as root:$missing" >&2
+    exit 1
+fi
+if command -v apt-get >/dev/null 2>&1; then
+    echo "Installing:$missing"
+    apt-get update -qq
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+elif command -v dnf >/dev/null 2>&1; then
+    echo "Not tried on EL yet. Please install what stands for these Debian packages:$missing" >&2
+    exit 1
+else
+    echo "Please install:$missing" >&2
+    exit 1
+fi

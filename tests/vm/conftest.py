@@ -1,0 +1,73 @@
+"""Fixtures of the boot lab: the lab itself, cold boots, and one idle guest that serves all tests over SSH."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .disks import Disk, make_disk
+from .guest import Guest, Hardware
+from .image import build_image, cache_dir
+from .lab import NOTES, Lab, check_host, choose_accelerator
+from .network import Network
+
+REPO = Path(__file__).resolve().parents[2]
+RESULTS = REPO / "build" / "vm"
+SLOW = 2 * 1024 * 1024  # bytes a second: a wipe of half a minute, to do something in the middle of
+IDLE_DISKS = (
+    ("nvme", "NVME0101", None),
+    ("scsi", "SCSI0101", None),
+    ("scsi", "SCSI0102", None),
+    ("scsi", "SCSI0103", None),
+    ("scsi", "PULL0101", SLOW),
+    ("sata", "SATA0101", None),
+    ("usb", "USB0101", None),
+)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """The whole lab, with the agent of this tree in the image."""
+    check_host()
+    shutil.rmtree(RESULTS, ignore_errors=True)
+    RESULTS.mkdir(parents=True)
+    image = build_image(REPO)
+    accelerator = choose_accelerator(image.kernel, cache_dir())
+    files = {"vmlinuz": image.kernel, "initramfs": image.initramfs, "live.squashfs": image.squashfs}
+    with tempfile.TemporaryDirectory(prefix="liveagent-lab-") as scratch, Network(RESULTS, files) as network:
+        lab = Lab(image, network, RESULTS, accelerator, Path(scratch))
+        lab.note(f"accelerator {accelerator}")
+        try:
+            yield lab
+        finally:
+            lab.close()
+
+
+@pytest.fixture(scope="session")
+def idle_disks(lab: Lab) -> dict[str, Disk]:
+    """The idle guest's disks by serial."""
+    folder = lab.disk_folder()
+    return {serial: make_disk(folder, kind, serial, write_limit=limit) for kind, serial, limit in IDLE_DISKS}
+
+
+@pytest.fixture(scope="session")
+def idle_guest(lab: Lab, idle_disks: dict[str, Disk]) -> Iterator[Guest]:
+    """A guest that was booted without SPEEDISO and stays: what needs no boot of its own runs here."""
+    with lab.boot("idle", "", Hardware(serial="LABIDLE", disks=tuple(idle_disks.values()))) as guest:
+        lab.note(f"idle: kernel to login {guest.wait_login():.1f} s")
+        guest.wait_ssh()
+        lab.note(f"idle: QEMU to SSH {guest.age():.1f} s")
+        yield guest
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was measured and where everything lies."""
+    if terminalreporter.config.getoption("collectonly") or not (RESULTS / NOTES).exists():
+        return
+    terminalreporter.section("boot lab")
+    terminalreporter.write((RESULTS / NOTES).read_text())
+    terminalreporter.write_line(f"consoles, events and screens: {RESULTS}")

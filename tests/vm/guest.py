@@ -1,0 +1,217 @@
+"""One guest: a server in QEMU that boots over the network, with its console, its disks and a shell over SSH."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from .command import CommandFailed, attempt, end, run, spawn
+from .console import Console
+from .disks import Disk, device_arguments
+from .image import Image
+from .network import Network, Plug
+from .qmp import Qmp
+
+MEMORY = 2048  # MiB; the image is held in it, four times its 180 MB and then the tests' own things
+CPUS = 2
+SSH_TIMEOUT = 240.0  # from the firmware's first byte, on an emulated CPU that others use as well
+KERNEL = r"Linux version \d"
+LOGIN = r"login: "
+
+# `mitigations=off`: on an emulated CPU they only cost time.
+# `rd.shell=0 rd.emergency=poweroff`: a boot that fails ends QEMU, instead of a prompt that nobody answers.
+CMDLINE = (
+    "root=live:{files}/live.squashfs rd.live.image rd.live.overlay.overlayfs=1 ip=dhcp rd.neednet=1 "
+    "console=tty0 console=ttyS0,115200 noeject BOOTIF=01-${net0/mac:hexhyp} rd.shell=0 rd.emergency=poweroff panic=-1 "
+    "mitigations=off"
+)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What the server is made of."""
+
+    serial: str = "LAB0001"
+    disks: tuple[Disk, ...] = ()
+    memory: int = MEMORY  # MiB
+    more: tuple[str, ...] = ()  # further arguments for QEMU
+
+
+class Guest:
+    """A running guest; `close` ends it whatever state it is in."""
+
+    def __init__(
+        self, network: Network, image: Image, accelerator: str, hardware: Hardware, cmdline: str, folder: Path
+    ):
+        self.hardware = hardware
+        self.folder = folder
+        self._network = network
+        self._image = image
+        self.plug: Plug = network.plug(f"{CMDLINE} {cmdline}")
+        self._started = time.monotonic()
+        arguments = qemu_arguments(accelerator, hardware, self.plug, self._socket("qmp"))
+        (folder / "qemu.command").write_text(shlex.join(arguments) + "\n")
+        with (folder / "qemu.stderr").open("wb") as stderr:
+            self._qemu = spawn(network.command(arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
+        assert self._qemu.stdout and self._qemu.stdin
+        self.console = Console(self._qemu.stdout, folder / "console.log")
+        self._master = False
+
+    def __enter__(self) -> Guest:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def age(self) -> float:
+        """Seconds since QEMU was started."""
+        return time.monotonic() - self._started
+
+    def _socket(self, name: str) -> Path:
+        # In the results' folder the path could be longer than the 107 bytes that a socket's name may have.
+        return Path("/run", f"{self._network.name}-{self.plug.tap}-{name}")
+
+    def type(self, text: str) -> None:
+        """Type on the serial console."""
+        assert self._qemu.stdin
+        self._qemu.stdin.write(text.encode())
+        self._qemu.stdin.flush()
+
+    def qmp(self) -> Qmp:
+        """A new connection to QEMU's control socket; the caller closes it."""
+        return Qmp(self._socket("qmp"))
+
+    def wait_login(self, timeout: float = SSH_TIMEOUT) -> float:
+        """Wait for the login prompt and return the seconds that the kernel and the system took to it."""
+        kernel = self.console.seen_at(self.console.wait_for(KERNEL, timeout))
+        return self.console.seen_at(self.console.wait_for(LOGIN, timeout)) - kernel
+
+    def since_kernel(self, moment: float) -> float:
+        """Seconds from the kernel's first line on the console to this moment of the monotonic clock."""
+        return moment - self.console.seen_at(self.console.wait_for(KERNEL, 1))
+
+    def wait_ssh(self, timeout: float = SSH_TIMEOUT) -> None:
+        """Open the connection that all later commands share, as soon as the guest's sshd answers."""
+        deadline = time.monotonic() + timeout
+        while not self._master:
+            # To the background once it is logged in; its output must not be a pipe that we would wait for.
+            options = ["-M", "-N", "-f", "-E", str(self.folder / "ssh.log"), self._login()]
+            with (self.folder / "ssh.stderr").open("wb") as stderr:
+                command = self._network.command(self._ssh(options))
+                try:
+                    code = subprocess.run(
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=stderr,
+                        stderr=stderr,
+                        timeout=60,
+                        check=False,
+                    ).returncode
+                except subprocess.TimeoutExpired:
+                    code = 255
+            self._master = code == 0
+            if self.console.closed:
+                raise CommandFailed(f"QEMU ended before SSH answered:\n{self.console.text[-3000:]}")
+            if not self._master and time.monotonic() > deadline:
+                raise CommandFailed(f"SSH did not answer within {timeout:.0f} s:\n{self.console.text[-3000:]}")
+            if not self._master:
+                self.console.wait_news(1)  # a booting system always has something to say
+
+    def _login(self) -> str:
+        return f"root@{self.plug.address}"
+
+    def _ssh(self, rest: list[str]) -> list[str]:
+        options = {
+            "ControlPath": str(self._socket("ssh")),
+            "UserKnownHostsFile": str(self._image.known_hosts),
+            "GlobalKnownHostsFile": "/dev/null",
+            "StrictHostKeyChecking": "yes",
+            "IdentitiesOnly": "yes",
+            "BatchMode": "yes",
+            "ConnectTimeout": "10",
+            "ServerAliveInterval": "10",
+            "ServerAliveCountMax": "6",
+        }
+        given = [f"-o{name}={value}" for name, value in options.items()]
+        return ["ssh", "-F", "/dev/null", "-i", str(self._image.ssh_key), *given, *rest]
+
+    def attempt(
+        self, command: str, *, timeout: float = 60, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a shell command in the guest, whatever its exit status is."""
+        return attempt(self._network.command(self._ssh([self._login(), command])), timeout=timeout, stdin=stdin)
+
+    def run(self, command: str, *, timeout: float = 60, stdin: str | None = None) -> str:
+        """Run a shell command in the guest and return its stdout."""
+        return run(self._network.command(self._ssh([self._login(), command])), timeout=timeout, stdin=stdin)
+
+    def put(self, text: str, path: str, *, mode: str = "644") -> None:
+        """Write a file in the guest."""
+        self.run(f"install -D -m {mode} /dev/stdin {shlex.quote(path)}", stdin=text)
+
+    def get(self, path: str) -> str:
+        """Read a text file of the guest."""
+        return self.run(f"cat {shlex.quote(path)}")
+
+    def fetch_tree(self, path: str, target: Path) -> None:
+        """Copy a directory of the guest to the host."""
+        target.mkdir(parents=True, exist_ok=True)
+        packed = target.with_suffix(".tar")
+        command = self._network.command(self._ssh([self._login(), f"tar -C {shlex.quote(path)} -c ."]))
+        with packed.open("wb") as out:
+            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, timeout=300, check=True)
+        run(["tar", "-x", "-C", str(target), "-f", str(packed)], timeout=60)
+        packed.unlink()
+
+    def screen(self) -> str:
+        """What the first virtual terminal shows: the VGA console, as text."""
+        return self.run("fold -w $(stty size -F /dev/tty1 | cut -d' ' -f2) /dev/vcs1")
+
+    def wait_end(self, timeout: float) -> int:
+        """Wait until QEMU ends by itself (power-off, reboot or panic) and return its status."""
+        code = self._qemu.wait(timeout)
+        self.console.join(10)
+        return code
+
+    def power_off(self, timeout: float = 90) -> None:
+        """Shut the guest down in order, so that its file systems are whole."""
+        self.attempt("systemctl poweroff")
+        self.wait_end(timeout)
+
+    def cut_power(self) -> None:
+        """End QEMU at once, as a pulled plug would."""
+        self._qemu.kill()
+        self.wait_end(30)
+
+    def close(self) -> None:
+        """End what is left of the guest."""
+        if self._master:
+            attempt(self._network.command(self._ssh(["-O", "exit", self._login()])), timeout=30)
+        end(self._qemu)
+        self.console.join(10)
+        if self._qemu.stdin:
+            self._qemu.stdin.close()
+        self._socket("qmp").unlink(missing_ok=True)
+        self._network.unplug(self.plug)
+
+
+def qemu_arguments(accelerator: str, hardware: Hardware, plug: Plug, control: Path) -> list[str]:
+    """The whole command line of this guest's QEMU."""
+    serial = hardware.serial
+    uuid = f"77000000-0000-4000-8000-{plug.mac.replace(':', '')}"
+    identity = f"type=1,manufacturer=Lab,product=Boot Lab,serial={serial},uuid={uuid}"
+    machine = ["qemu-system-x86_64", "-machine", "q35", "-accel", accelerator, "-cpu", "max"]
+    machine += ["-smp", str(CPUS), "-m", str(hardware.memory), "-smbios", identity, "-rtc", "base=utc"]
+    # A reboot ends QEMU: in the lab, a machine that boots again by itself is a finding.
+    machine += ["-no-reboot", "-nodefaults", "-no-user-config", "-display", "none", "-device", "VGA"]
+    machine += ["-chardev", "stdio,id=serial0,signal=off", "-serial", "chardev:serial0"]
+    machine += ["-qmp", f"unix:{control},server=on,wait=off", "-device", "virtio-rng-pci"]
+    network = f"tap,id=net0,ifname={plug.tap},script=no,downscript=no"
+    machine += ["-netdev", network, "-device", f"virtio-net-pci,netdev=net0,mac={plug.mac},bootindex=0"]
+    return [*machine, *device_arguments(hardware.disks), *hardware.more]
