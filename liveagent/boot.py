@@ -10,6 +10,7 @@ from liveagent.cmdline import Cmdline, Word, parse_cmdline
 from liveagent.document import Document
 from liveagent.host import Host
 from liveagent.options import Fault, Setting, make_name, parse_list
+from liveagent.scrub import list_secrets, make_printable
 from liveagent.settings import DESTRUCTIVE, POLICY_KEYS, STRICTEST_LAST, Policy
 
 CMDLINE = "kernel cmdline"
@@ -45,13 +46,14 @@ class Request:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not leave: secret keys, and the query and user part of the config URL."""
+        """What must not leave: secret keys, and what opens something in the URLs of the config and the receivers."""
         found = [setting.value for name, setting in self.agent.items() if name in SECRET_KEYS]
-        url = self.agent["config"].value if "config" in self.agent else ""
-        found += [pair.partition("=")[2] or pair for pair in url.partition("?")[2].split("&")]
-        if "@" in url:
-            found.append(url.partition("://")[2].rpartition("@")[0])
-        return tuple(secret for secret in found if secret)
+        for name, setting in self.agent.items():
+            if name == "config":
+                found += list_secrets(setting.value)
+            elif name == "callback" or name.startswith("callback."):
+                found += [secret for url in parse_list(setting.value) for secret in list_secrets(url)]
+        return tuple(dict.fromkeys(secret for secret in found if secret))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,11 +69,18 @@ class Source:
 def read_sources(host: Host, config: str = "") -> tuple[Source, Source, Policy, Cmdline]:
     """(kernel cmdline, files, policy, the cmdline itself). `config` stands in for the files of /etc/liveagent."""
     line = parse_cmdline(host.read_bytes("/proc/cmdline") if host.exists("/proc/cmdline") else b"")
-    files = read_files(host, config)
-    etc = read_files(host, "") if config else files
-    policy, policy_faults = read_policy([files, etc] if config else [files])
-    files = dataclasses.replace(files, faults=files.faults + policy_faults)
-    return parse_words(line), files, policy, line
+    etc = read_files(host, "")
+    if not config:
+        policy, faults = read_policy([etc])
+        files = dataclasses.replace(_without_policy(etc), faults=(*etc.faults, *faults))
+        return parse_words(line), files, policy, line
+    given = read_files(host, config)
+    policy, faults = read_policy([given, etc])
+    # What /etc locks holds against the file that stands in for it, too; and an /etc that cannot be read may
+    # have forbidden everything.
+    sections, locked_faults = apply_locks(given.sections, read_policy([etc])[0].locked, etc, (given,))
+    files = Source(sections, (*given.faults, *etc.faults, *faults, *locked_faults))
+    return parse_words(line), _without_policy(files), policy, line
 
 
 def make_request(
@@ -86,8 +95,10 @@ def make_request(
     """The strongest of every setting: command line, kernel cmdline, config URL, files."""
     remote = parse_document(document) if document else Source({})
     hand = Source(by_hand or {})
-    locked, locked_faults = apply_locks(policy.locked, files, (hand, words, remote))
-    sections = merge([files.sections, remote.sections, words.sections, hand.sections, locked])
+    sections = merge([files.sections, remote.sections, words.sections, hand.sections])
+    # `files` has no policy keys any more, so that anybody else's are a fault.
+    locked = (*POLICY_KEYS, *policy.locked)
+    sections, locked_faults = apply_locks(sections, locked, files, (hand, words, remote))
     word, word_faults = choose_word(environment, words, remote, document)
     faults = [fault for source in (words, remote, files, hand) for fault in source.faults]
     return Request(
@@ -115,7 +126,7 @@ def choose_word(
 ) -> tuple[Setting | None, tuple[Fault, ...]]:
     """SPEEDISO: environment, then the cmdline, then the config URL. An empty value is no word, and hides the rest."""
     if "SPEEDISO" in environment:
-        value = environment["SPEEDISO"].strip()
+        value = make_printable(environment["SPEEDISO"].strip())
         return (Setting(value, ENVIRONMENT) if value else None), ()
     if words.word is not None:
         return (words.word if words.word.value.strip() else None), ()
@@ -142,9 +153,9 @@ def parse_words(line: Cmdline) -> Source:
     for word in line.words:
         value = word.value or ""
         if word.name == "SPEEDISO" and word.value is not None:
-            bare = Setting(value, CMDLINE)
+            bare = Setting(make_printable(value), CMDLINE)
         elif word.name == "systemd.setenv" and value.startswith("SPEEDISO="):
-            setenv = Setting(value[len("SPEEDISO=") :], f"{CMDLINE}, systemd.setenv")
+            setenv = Setting(make_printable(value[len("SPEEDISO=") :]), f"{CMDLINE}, systemd.setenv")
         elif word.name.startswith("liveagent."):
             faults += _add_word(sections, word)
         else:
@@ -191,7 +202,8 @@ def read_files(host: Host, config: str) -> Source:
     """liveagent.conf and conf.d/*.conf, the last one strongest; or the one file that stands in for them."""
     if config:
         return read_file(config, host.read_config(config))
-    paths = [f"{ETC}/liveagent.conf"] if host.exists(f"{ETC}/liveagent.conf") else []
+    # Listed, not looked for: a link to nowhere was named, and cannot be had.
+    paths = [f"{ETC}/{name}" for name in host.list(ETC) if name == "liveagent.conf"]
     paths += [f"{ETC}/conf.d/{name}" for name in host.list(f"{ETC}/conf.d") if name.endswith(".conf")]
     sources = [read_file(path, _read(host, path)) for path in paths]
     sections = merge(source.sections for source in sources)
@@ -212,12 +224,11 @@ def read_file(path: str, content: bytes | OSError) -> Source:
     parser = configparser.ConfigParser(interpolation=None, strict=True, default_section="")
     parser.optionxform = make_name  # type: ignore[method-assign,assignment]
     try:
-        parser.read_string(content.decode("utf-8"), source=path)
+        parser.read_string(content.decode("utf-8-sig"), source=path)
     except configparser.DuplicateOptionError as error:
         return Source({}, (_twice(f"{path}, line {error.lineno}", f"[{error.section}] {error.option}"),))
     except (configparser.Error, UnicodeDecodeError) as error:
-        message = " ".join(str(error).split())
-        return Source({}, (Fault("plan.file.syntax", path, f"is not an INI file in UTF-8: {message}"),))
+        return Source({}, (Fault("plan.file.syntax", path, f"is not an INI file in UTF-8: {_describe(error)}"),))
     sections = {
         section: {name: Setting(value.strip(), path) for name, value in parser.items(section)}
         for section in parser.sections()
@@ -225,12 +236,31 @@ def read_file(path: str, content: bytes | OSError) -> Source:
     return Source(sections)
 
 
+def _describe(error: configparser.Error | UnicodeDecodeError) -> str:
+    """What is wrong with a file, without the line itself: there may be a secret on it."""
+    if isinstance(error, configparser.DuplicateSectionError):
+        return f"line {error.lineno}: [{error.section}] stands there twice"
+    if isinstance(error, configparser.MissingSectionHeaderError):
+        return f"line {error.lineno}: stands before the first [section]"
+    if isinstance(error, configparser.ParsingError):
+        return f"line {', '.join(str(number) for number, _ in error.errors)}: neither [section] nor KEY = VALUE"
+    return " ".join(str(error).split())
+
+
+def _without_policy(source: Source) -> Source:
+    """Without what is not a setting but an order about settings."""
+    agent = {name: value for name, value in source.sections.get("agent", {}).items() if name not in POLICY_KEYS}
+    return dataclasses.replace(source, sections={**source.sections, "agent": agent})
+
+
 def read_policy(sources: Iterable[Source]) -> tuple[Policy, tuple[Fault, ...]]:
     """`destructive` and `locked` of the files; where several speak, the strictest counts."""
-    strictest, locked, faults = "any", [], []
+    strictest = "any"
+    locked: list[str] = []
+    faults: list[Fault] = []
     for source in sources:
         agent = source.sections.get("agent", {})
-        setting = agent.pop("destructive", None)
+        setting = agent.get("destructive")
         if setting is not None:
             try:
                 strictest = max(strictest, DESTRUCTIVE.parse(setting.value), key=STRICTEST_LAST.index)
@@ -239,22 +269,23 @@ def read_policy(sources: Iterable[Source]) -> tuple[Policy, tuple[Fault, ...]]:
                 strictest = "never"
                 faults.append(Fault("plan.option.value", setting.origin, f"[agent] destructive: {error}"))
         if "locked" in agent:
-            locked += [make_name(name) for name in parse_list(agent.pop("locked").value)]
+            locked += parse_list(agent["locked"].value)
     return Policy(strictest, tuple(dict.fromkeys(locked))), tuple(faults)
 
 
-def apply_locks(locked: Iterable[str], files: Source, others: Iterable[Source]) -> tuple[Sections, tuple[Fault, ...]]:
-    """The locked settings as /etc/liveagent has them, and a fault for each other source that says otherwise."""
-    sections: Sections = {}
+def apply_locks(
+    sections: Sections, locked: Iterable[str], owner: Source, others: Iterable[Source]
+) -> tuple[Sections, tuple[Fault, ...]]:
+    """The sections with each locked setting as its owner has it, and a fault for each other source that differs."""
+    sections = merge([sections])
     faults: list[Fault] = []
-    held = {("agent", key) for key in POLICY_KEYS}
-    held |= {_split_name(key) for key in locked}
-    for section, name in sorted(held):
-        own = files.sections.get(section, {}).get(name)
+    for section, name in sorted({_split_name(key) for key in locked}):
+        own = owner.sections.get(section, {}).get(name)
+        sections.get(section, {}).pop(name, None)
         if own is not None:
             sections.setdefault(section, {})[name] = own
         for other in others:
-            setting = other.sections.get(section, {}).pop(name, None)
+            setting = other.sections.get(section, {}).get(name)
             if setting is not None and (own is None or setting.value != own.value):
                 shown = name if section == "agent" else f"{section}.{name}"
                 message = f"{shown} counts in {ETC} only, and cannot be set here"
@@ -273,7 +304,7 @@ def parse_document(document: Document) -> Source:
     for key, value in document.content.items():
         if key == "speediso":
             text = _make_text(value)
-            word = Setting(text or "", document.origin)
+            word = Setting(make_printable(text or ""), document.origin)
             if text is None:
                 faults.append(Fault("plan.config.value", document.origin, "speediso is neither text nor a list"))
         elif not isinstance(value, dict):
@@ -281,11 +312,12 @@ def parse_document(document: Document) -> Source:
         else:
             for name, item in value.items():
                 text = _make_text(item)
+                known = sections.setdefault(key, {})
                 if text is None:
                     message = f"{key}.{name} is neither text, number, yes/no nor a list of those"
                     faults.append(Fault("plan.config.value", document.origin, message))
-                else:
-                    sections.setdefault(key, {})[make_name(name)] = Setting(text, document.origin)
+                elif known.setdefault(make_name(name), Setting(text, document.origin)).value != text:
+                    faults.append(_twice(document.origin, f"{key}.{name}"))
     return Source(sections, tuple(faults), word)
 
 

@@ -180,7 +180,7 @@ def _show_plan(shell: Shell, made: Plan) -> None:
     if not made.steps:
         click.echo("idle: this boot asks for no task; the system would stay up with SSH")
         return
-    _show_previews(shell, made, err=False)
+    show_previews(shell, made, err=False)
     if made.is_destructive:
         click.echo(f"A countdown of {made.settings.countdown:g} s is shown before the first destructive task.")
     targets = [url for urls in made.settings.callbacks.values() for url in urls]
@@ -188,7 +188,7 @@ def _show_plan(shell: Shell, made: Plan) -> None:
     click.echo(f"then: {made.settings.then}")
 
 
-def _show_previews(shell: Shell, made: Plan, err: bool) -> list[Preview]:
+def show_previews(shell: Shell, made: Plan, err: bool) -> list[Preview]:
     """What each step would do, in order."""
     from liveagent.engine import summarize
     from liveagent.machine import probe_machine

@@ -32,7 +32,8 @@ def parse_cmdline(line: bytes) -> Cmdline:
 
     Unlike the kernel, byte 0xA0 is not taken as a space: in UTF-8 it is half of a letter.
     """
-    line = line.rstrip(b"\n\0")
+    # /proc/cmdline ends in one newline of its own; a NUL ends the line for the kernel.
+    line = line.removesuffix(b"\n").partition(b"\0")[0]
     words: list[Word] = []
     unterminated = ""
     at = 0
@@ -45,7 +46,7 @@ def parse_cmdline(line: bytes) -> Cmdline:
             break
         word = _make_word(*raw)
         if is_open:
-            unterminated = word.name
+            unterminated = word.name or '"'
         words.append(word)
         at = end
     return Cmdline(tuple(words), len(line) >= CUT_AT, unterminated)

@@ -38,6 +38,7 @@ READY_LIMIT = 120.0
 SETTLE = 60.0
 ADOPT_EVERY = 10.0
 REBOOT_TIMEOUT = 60.0
+SYSTEM_MANAGER = "/run/systemd/notify"
 
 
 def take_request(
@@ -72,6 +73,8 @@ class Daemon:
 
     def run(self) -> int:
         """Serve until told to stop. The exit status is 0 even after a run that failed: the service did not."""
+        # As long as the unit is not ready the manager draws its "Job … running" over the consoles.
+        self._show_status("no")
         started = threading.Timer(READY_LIMIT, self._notify_ready)
         started.daemon = True
         started.start()
@@ -89,7 +92,10 @@ class Daemon:
     # -- the boot's plan ----------------------------------------------------------------------------
 
     def _boot(self) -> None:
-        line = self._open_consoles()
+        # The config URL may take minutes, and may name other consoles: until then those that are known now.
+        request, line = self._request_at_hand()
+        settings, _ = parse_settings(request.agent)
+        self._open_consoles(settings, line)
         mark = BootMark(self._places.runtime, self._host.read_or("/proc/sys/kernel/random/boot_id"))
         taken = mark.read()
         host = self._host.cancelled_by(self.stopping)
@@ -97,22 +103,22 @@ class Daemon:
         machine = probe_machine(host)
         self._greet(machine)
         if taken is not None:
-            self._go_on(machine, taken, line)
+            self._go_on(machine, taken, settings)
             return
         request, _ = take_request(host, self._config, self._environment, self._say)
         plan = make_plan(request, Registry(self._host))
         for notice in plan.notices:
             self._say(notice)
-        self._open_consoles(plan.settings)
+        self._open_consoles(plan.settings, line)
         if plan.is_idle:
             units = f"left to the unit {', '.join(plan.units)}" if plan.units else "no task was asked for"
             self._say(f"idle: {units}; SSH is open, `liveagent list` shows what can be done")
-            self._stay(machine, plan.settings)
+            self._stay(plan.settings)
             return
         ended = self._take(plan, request, machine, mark)
         if ended:
             self._after(plan, ended)
-        self._stay(machine, plan.settings, ended)
+        self._stay(plan.settings, ended)
 
     def _take(self, plan: Plan, request: Request, machine: Machine, mark: BootMark) -> Ended | None:
         """The boot's plan, once: the mark is on disk before the first event."""
@@ -180,25 +186,23 @@ class Daemon:
         except CommandError as error:
             self._say(f"Failed to {plan.settings.then}: {error}")
 
-    def _go_on(self, machine: Machine, taken: Mapping[str, object], line: Cmdline) -> None:
+    def _go_on(self, machine: Machine, taken: Mapping[str, object], settings: AgentSettings) -> None:
         """The service was started again in the same boot: say how the run ended, start nothing."""
         directory = Path(str(taken.get("directory") or self._places.runs / str(taken.get("run"))))
-        request, _ = self._request_again()
-        settings, _ = parse_settings(request.agent)
-        self._open_consoles(settings)
         self._notify_ready()
         verdict = close_broken_run(directory, machine)
         if verdict:
             self._say(f"run {directory.name} was broken off when the agent ended: {verdict}. Nothing is started anew.")
         else:
             self._say(f"this boot's plan was taken by run {directory.name}; nothing is started anew")
-        self._stay(machine, settings)
+        self._stay(settings)
 
-    def _request_again(self) -> tuple[Request, Cmdline]:
+    def _request_at_hand(self) -> tuple[Request, Cmdline]:
+        """What was asked for as far as this machine knows it, without the config URL."""
         words, files, policy, line = read_sources(self._host, self._config)
         return make_request(self._environment, words, files, policy, line), line
 
-    def _stay(self, machine: Machine, settings: AgentSettings, ended: Ended | None = None) -> None:
+    def _stay(self, settings: AgentSettings, ended: Ended | None = None) -> None:
         """Bring what is left, from whatever run, until told to stop."""
         self._notify_ready()
         adopter = Adopter(self._places, settings, self._say, ended.result.run if ended else "")
@@ -211,14 +215,12 @@ class Daemon:
 
     # -- people -------------------------------------------------------------------------------------
 
-    def _open_consoles(self, settings: AgentSettings | None = None) -> Cmdline:
-        _, _, _, line = read_sources(self._host, self._config)
-        paths = choose_consoles(line, (settings or AgentSettings()).consoles)
+    def _open_consoles(self, settings: AgentSettings, line: Cmdline) -> None:
+        paths = choose_consoles(line, settings.consoles)
         if paths != self._consoles.paths:
             self._consoles.stop()
             self._consoles = Consoles(self._host, paths)
             self._consoles.start()
-        return line
 
     def _greet(self, machine: Machine) -> None:
         addresses = ", ".join(address for nic in machine.nics for address in nic.addresses if nic.name != "lo")
@@ -250,6 +252,17 @@ class Daemon:
         if not self._ready.is_set():
             self._ready.set()
             notify("READY=1", self._environment)
+            self._show_status("")
+
+    def _show_status(self, mode: str) -> None:
+        """`no` has systemd keep its progress off the consoles; "" puts back what it did before."""
+        if self._environment.get("NOTIFY_SOCKET") != SYSTEM_MANAGER:
+            return
+        manager = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
+        argv = ["busctl", "--no-pager", "call", *manager, "SetShowStatus", "s", mode]
+        # A failure is logged at the door; the consoles are less tidy then, and no worse.
+        with contextlib.suppress(CommandError):
+            self._host.run(argv, timeout=10)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

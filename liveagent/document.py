@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
+import threading
 import time
 import urllib.parse
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from liveagent.host import CommandError, Host
 from liveagent.options import Fault
-from liveagent.scrub import scrub_url
+from liveagent.scrub import Scrubber, make_printable, scrub_url
 
 if TYPE_CHECKING:
     import requests
@@ -25,6 +26,7 @@ CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 10.0
+POLL = 0.05
 # What a server that is still coming up may answer; anything else will not change by waiting.
 PASSING = (404, 408, 425, 429, 500, 502, 503, 504)
 
@@ -54,9 +56,9 @@ def fetch_document(host: Host, url: str, wait: float, ca: str, say: Callable[[st
     pause, told = FIRST_PAUSE, ""
     while True:
         try:
-            text, verified = _get(url, ca, SIZE_LIMIT)
+            text, verified = _get(host, url, ca, limit)
             content = parse_content(text, origin)
-            return Document(content, origin, verified, check_signature(host, url, text, ca, origin))
+            return Document(content, origin, verified, check_signature(host, url, text, ca, origin, limit))
         except _Passing as error:
             if str(error) != told:
                 told = str(error)
@@ -74,9 +76,13 @@ def parse_content(text: bytes, origin: str) -> Mapping[str, Any]:
     """The JSON object of a document. Raises NoDocument: HTML, a list, a name given twice …"""
     try:
         content = json.loads(text.decode("utf-8-sig"), object_pairs_hook=_unique)
-    except ValueError as error:
+        # JSON can name half a character (\ud800), which nothing can write afterwards.
+        json.dumps(content, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
         begin = text[:60].decode("utf-8", "replace").strip()
-        message = f"is not JSON ({error}); it begins {begin!r}"
+        # What begins as a document may hold secrets; an error page, a script or nothing is worth seeing.
+        shown = "" if begin.startswith(("{", "\N{BYTE ORDER MARK}")) else f"; it begins {begin!r}"
+        message = f"is not JSON ({type(error).__name__}: {error}){shown}"
         raise NoDocument(Fault("plan.config.syntax", origin, message)) from None
     if not isinstance(content, dict):
         raise NoDocument(Fault("plan.config.syntax", origin, "is not a JSON object"))
@@ -97,33 +103,42 @@ def make_signature_url(url: str) -> str:
     return urllib.parse.urlunsplit(parts._replace(path=parts.path + ".sig"))
 
 
-def check_signature(host: Host, url: str, text: bytes, ca: str, origin: str) -> str:
+def check_signature(host: Host, url: str, text: bytes, ca: str, origin: str, limit: float) -> str:
     """Who signed the document; "" where nobody did or there are no signers. Raises NoDocument for a bad signature."""
     if not host.exists(SIGNERS):
         return ""
     try:
-        signature, _ = _get(make_signature_url(url), ca, SIZE_LIMIT)
+        signature, _ = _get(host, make_signature_url(url), ca, limit)
     except _Passing as error:
         if error.status == 404:
             return ""
-        raise
-    with tempfile.TemporaryDirectory(prefix="liveagent-") as directory:
-        file = Path(directory, "signature")
-        file.write_bytes(signature)
-        signers = str(host.locate(SIGNERS))
-        try:
-            found = host.run(
-                ["ssh-keygen", "-Y", "find-principals", "-f", signers, "-s", str(file)], timeout=20
-            )  # fmt: skip
-            who = found.stdout.splitlines()[0].strip() if found.stdout.strip() else ""
-            host.run(
-                ["ssh-keygen", "-Y", "verify", "-f", signers, "-I", who, "-n", NAMESPACE, "-s", str(file)],
-                timeout=20,
-                input=text.decode("utf-8"),
-            )
-        except CommandError as error:
-            message = f"its signature is not good, or by nobody in {SIGNERS}: {error}"
-            raise NoDocument(Fault("plan.config.signature", origin, message)) from None
+        raise _Passing(f"its signature: {error}", error.status) from None
+    except _Final as error:
+        raise _Final(f"its signature: {error}") from None
+    try:
+        with tempfile.TemporaryDirectory(prefix="liveagent-") as directory:
+            file = Path(directory, "signature")
+            file.write_bytes(signature)
+            return _verify(host, text, str(file))
+    except CommandError as error:
+        message = f"its signature is not good, or by nobody in {SIGNERS}: {error}"
+    except OSError as error:
+        message = f"its signature cannot be checked: {error.strerror}"
+    raise NoDocument(Fault("plan.config.signature", origin, message))
+
+
+def _verify(host: Host, text: bytes, signature: str) -> str:
+    """The signer in the file of signers, by stock OpenSSH. Raises CommandError."""
+    signers = str(host.locate(SIGNERS))
+    found = host.run(
+        ["ssh-keygen", "-Y", "find-principals", "-f", signers, "-s", signature], timeout=20
+    )  # fmt: skip
+    who = found.stdout.splitlines()[0].strip() if found.stdout.strip() else ""
+    host.run(
+        ["ssh-keygen", "-Y", "verify", "-f", signers, "-I", who, "-n", NAMESPACE, "-s", signature],
+        timeout=20,
+        input=text.decode("utf-8"),
+    )
     return who
 
 
@@ -139,8 +154,34 @@ class _Final(Exception):
     """Will not be better by waiting."""
 
 
-def _get(url: str, ca: str, limit: int) -> tuple[bytes, bool]:
-    """(body, whether the way was verified HTTPS from end to end)."""
+def _get(host: Host, url: str, ca: str, limit: float) -> tuple[bytes, bool]:
+    """(body, whether the way was verified HTTPS from end to end), before `limit` on the monotonic clock.
+
+    In a thread, since a server that sends a byte now and then would hold the boot, and a cancel, for ever.
+    """
+    box: list[tuple[bytes, bool] | Exception] = []
+
+    def work() -> None:
+        try:
+            box.append(_ask(url, ca, SIZE_LIMIT))
+        except Exception as error:  # raised again by the one who waits
+            box.append(error)
+
+    limit = max(limit, time.monotonic() + FIRST_PAUSE)
+    thread = threading.Thread(target=work, name="config", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(POLL)
+        host.pause(0)
+        if thread.is_alive() and time.monotonic() > limit:
+            raise _Passing("the answer did not come to an end")
+    answer = box[0]
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _ask(url: str, ca: str, size: int) -> tuple[bytes, bool]:
     import requests
 
     try:
@@ -151,28 +192,35 @@ def _get(url: str, ca: str, limit: int) -> tuple[bytes, bool]:
             stream=True,
             headers={"Accept": "application/json", "Cache-Control": "no-cache"},
         ) as answer:
-            return _read_answer(answer, limit)
+            return _read_answer(answer, size)
     except requests.exceptions.SSLError as error:
         raise _Passing(f"its certificate cannot be verified ({_reason(error)})") from None
+    except (requests.exceptions.TooManyRedirects, requests.exceptions.InvalidSchema, ValueError) as error:
+        raise _Final(f"cannot be asked for ({_reason(error)})") from None
     except requests.exceptions.RequestException as error:
         raise _Passing(f"no answer ({_reason(error)})") from None
     except OSError as error:
-        raise _Final(f"{ca}: {error.strerror or error}") from None
+        raise _Final(f"cannot be asked for ({error.strerror or error})") from None
 
 
-def _read_answer(answer: requests.Response, limit: int) -> tuple[bytes, bool]:
+def _read_answer(answer: requests.Response, size: int) -> tuple[bytes, bool]:
+    status = make_printable(f"HTTP {answer.status_code} {answer.reason}")
     if answer.status_code in PASSING:
-        raise _Passing(f"HTTP {answer.status_code} {answer.reason}", answer.status_code)
+        raise _Passing(status, answer.status_code)
     if answer.status_code != 200:
-        raise _Final(f"answered HTTP {answer.status_code} {answer.reason}")
+        raise _Final(f"answered {status}")
     schemes = [urllib.parse.urlsplit(step.url).scheme for step in (*answer.history, answer)]
     if "https" in schemes and "http" in schemes[schemes.index("https") :]:
         raise _Final("is redirected from https to plain http")
     body = bytearray()
     for part in answer.iter_content(65536):
         body += part
-        if len(body) > limit:
-            raise _Final(f"is larger than {limit} bytes")
+        if len(body) > size:
+            raise _Final(f"is larger than {size} bytes")
+    # urllib3 1.26 (EL 9) takes a connection that was dropped for the end of the body.
+    length = answer.headers.get("Content-Length", "")
+    if length.isdigit() and len(body) < int(length) and "Content-Encoding" not in answer.headers:
+        raise _Passing(f"only {len(body)} of {length} bytes came")
     return bytes(body), set(schemes) == {"https"}
 
 
@@ -184,4 +232,5 @@ def _reason(error: BaseException) -> str:
     reason = getattr(inner, "reason", None)
     if isinstance(reason, BaseException):
         return _reason(reason)
-    return str(reason or inner).split(": ", 1)[-1][:200]
+    # Some of them quote the URL, with all that is in it.
+    return make_printable(Scrubber().text(str(reason or inner).split(": ", 1)[-1]))[:200]

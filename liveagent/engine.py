@@ -30,7 +30,7 @@ from liveagent.events import (
 )
 from liveagent.host import Cancelled, Host
 from liveagent.machine import Machine
-from liveagent.options import encode_options
+from liveagent.options import encode_options, render_value
 from liveagent.plan import Plan, Step
 from liveagent.report.spool import Spool, write_synced
 from liveagent.scrub import Scrubber
@@ -143,17 +143,13 @@ class Engine:
     def _steps(self) -> list[TaskResult]:
         tasks: list[TaskResult] = []
         stopped_by: TaskResult | None = None
-        counted = False
         for step in self.plan.steps:
             if stopped_by is not None:
                 tasks.append(self._skip(step, f"not begun, since {stopped_by.task} ended {stopped_by.verdict}"))
                 continue
-            wants_countdown = step.task.destructive and self.plan.at_boot and not counted
-            tasks.append(self._step(step, wants_countdown))
-            counted = counted or wants_countdown
+            tasks.append(self._step(step))
             verdict = tasks[-1].verdict
-            stops = verdict in STOPPING and not self.plan.settings.keep_going
-            if stops or verdict is Verdict.CANCELLED or self.cancel.is_set():
+            if verdict is Verdict.CANCELLED or (verdict in STOPPING and not self.plan.settings.keep_going):
                 stopped_by = tasks[-1]
         return tasks
 
@@ -162,12 +158,14 @@ class Engine:
         self._finish_step(result)
         return result
 
-    def _step(self, step: Step, wants_countdown: bool) -> TaskResult:
+    def _step(self, step: Step) -> TaskResult:
         name, options = step.task.name, encode_options(step.options)
         self.emit(Type.STEP_STARTED, {"options": options}, name)
         cancel = Cancel()
-        context = Context(self.host.cancelled_by(cancel), self.machine, name, self.emit)
-        outcome = self._carry_out(step, context, cancel, wants_countdown)
+        gate = Gate(self.emit)
+        context = Context(self.host.cancelled_by(cancel), self.machine, name, gate.emit)
+        outcome = self._carry_out(step, context, cancel)
+        gate.close()
         findings = tuple(context.findings)
         verdict = worst([outcome.verdict, *(finding.verdict for finding in findings)])
         result = TaskResult(name, verdict, outcome.summary, options, findings, outcome.data)
@@ -178,29 +176,38 @@ class Engine:
         data = {"verdict": result.verdict.value, "summary": result.summary, "data": result.data}
         self.emit(Type.STEP_FINISHED, data, result.task)
 
-    def _carry_out(self, step: Step, context: Context, cancel: Cancel, wants_countdown: bool) -> Outcome:
+    def _carry_out(self, step: Step, context: Context, cancel: Cancel) -> Outcome:
         """Refuse, count down, run; whatever the task raises becomes an outcome."""
         try:
+            if self.cancel.is_set():
+                return self._not_begun(step, context)
             if step.task.destructive and not self.host.is_real:
                 summary = f"{step.task.name} is refused: files are read below {self.host.root}, not from this machine"
                 context.finding(Finding("task.root", Verdict.REFUSED, step.task.name, summary))
                 return Outcome(Verdict.REFUSED, summary)
-            refusals = tuple(step.task.refuse(context.host, self.machine, step.options))
+            # Nothing runs yet that a limit could end: only the run's own cancel counts.
+            refusals = tuple(step.task.refuse(self.host.cancelled_by(self.cancel), self.machine, step.options))
             for refusal in refusals:
                 context.finding(refusal)
             if refusals:
                 return Outcome(Verdict.REFUSED, "; ".join(refusal.summary for refusal in refusals))
-            if wants_countdown and self.countdown:
-                names = [s.task.name for s in self.plan.steps if s.task.destructive]
-                self.countdown(self.plan.settings.countdown, names, self.cancel)
+            if step.task.destructive and self.plan.at_boot:
+                self._count_down()
             if self.cancel.is_set():
-                cancel.end(self.cancel.reason, self.cancel.by_limit)
-                return self._cancelled(step, context, cancel, begun=False)
+                return self._not_begun(step, context)
             return self._run_task(step, context, cancel)
         except Cancelled:
-            return self._cancelled(step, context, cancel, begun=False)
+            return self._not_begun(step, context)
         except Exception as error:  # a task may raise anything, and the run must still end with a result
             return self._raised(step, context, error)
+
+    def _count_down(self) -> None:
+        """Once a run, before the first destructive step that no guard refused."""
+        if self.countdown is None:
+            return
+        countdown, self.countdown = self.countdown, None
+        names = [step.task.name for step in self.plan.steps if step.task.destructive]
+        countdown(self.plan.settings.countdown, names, self.cancel)
 
     def _run_task(self, step: Step, context: Context, cancel: Cancel) -> Outcome:
         """The task in a thread of its own, so that one that never ends cannot hold the run."""
@@ -208,10 +215,13 @@ class Engine:
 
         def work() -> None:
             try:
-                box.append(step.task.run(context, step.options))
+                outcome = step.task.run(context, step.options)
+                if not isinstance(outcome, Outcome):
+                    raise TypeError(f"{type(outcome).__name__} is no Outcome")
+                box.append(outcome)
             except Cancelled:
-                box.append(self._cancelled(step, context, cancel, begun=True))
-            except Exception as error:  # see _carry_out
+                box.append(self._cancelled(step, context, cancel))
+            except BaseException as error:  # see _carry_out; a sys.exit() would end the thread without a word
                 box.append(self._raised(step, context, error))
 
         thread = threading.Thread(target=work, name=f"task-{step.task.name}", daemon=True)
@@ -219,6 +229,8 @@ class Engine:
         limit = time.monotonic() + step.task.limit if step.task.limit else None
         while thread.is_alive() and not cancel.is_set():
             thread.join(POLL)
+            if not thread.is_alive():
+                break
             if self.cancel.is_set():
                 cancel.end(self.cancel.reason, self.cancel.by_limit)
             elif limit is not None and time.monotonic() > limit:
@@ -237,20 +249,39 @@ class Engine:
             context.finding(Finding("task.limit", Verdict.ERROR, step.task.name, cancel.reason))
         return Outcome(Verdict.UNKNOWN if step.task.destructive else Verdict.ERROR, summary)
 
-    def _cancelled(self, step: Step, context: Context, cancel: Cancel, begun: bool) -> Outcome:
+    def _not_begun(self, step: Step, context: Context) -> Outcome:
+        outcome = self._cancelled(step, context, self.cancel)
+        return dataclasses.replace(outcome, summary=f"{outcome.summary}; nothing was begun")
+
+    def _cancelled(self, step: Step, context: Context, cancel: Cancel) -> Outcome:
         if cancel.by_limit:
             context.finding(Finding("task.limit", Verdict.ERROR, step.task.name, cancel.reason))
             return Outcome(Verdict.ERROR, cancel.reason)
-        summary = f"cancelled: {cancel.reason or self.cancel.reason or 'asked to'}"
-        return Outcome(Verdict.CANCELLED, summary if begun else f"{summary}; nothing was begun")
+        return Outcome(Verdict.CANCELLED, f"cancelled: {cancel.reason or 'asked to'}")
 
-    def _raised(self, step: Step, context: Context, error: Exception) -> Outcome:
+    def _raised(self, step: Step, context: Context, error: BaseException) -> Outcome:
         log.error("Task %s raised", step.task.name, exc_info=error)
         where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
         place = f" ({Path(where.filename).name}:{where.lineno})" if where else ""
         summary = f"{step.task.name}: {type(error).__name__}: {error}{place}"
         context.finding(Finding("task.error", Verdict.ERROR, step.task.name, summary))
         return Outcome(Verdict.ERROR, summary)
+
+
+class Gate:
+    """What a task says, until its step has ended: one that was left behind must not speak after the last event."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit: Emit | None = emit
+        self._lock = threading.Lock()
+
+    def emit(self, type: Type, data: Mapping[str, JSON], subject: str = "") -> Event | None:
+        with self._lock:
+            return self._emit(type, data, subject) if self._emit else None
+
+    def close(self) -> None:
+        with self._lock:
+            self._emit = None
 
 
 class Heartbeat(threading.Thread):
@@ -283,7 +314,7 @@ def finish(
     tasks: Sequence[TaskResult],
     findings: Sequence[Finding],
 ) -> Result:
-    """The last event of a run, and `result.json` beside its record."""
+    """The last event of a run, and `result.json` beside its record. Returns what they say: no secret is in it."""
     verdict = worst([*(task.verdict for task in tasks), *(finding.verdict for finding in findings)])
     parts = [f"{task.task}: {task.summary}" for task in tasks] or [finding.summary for finding in findings]
     result = Result(
@@ -298,8 +329,10 @@ def finish(
         findings=tuple(findings),
     )
     event = emit(Type.RUN_FINISHED, result.encode())
-    write_result(spool, event.data if event else result.encode())
-    return result
+    if event is None:
+        return result
+    write_result(spool, event.data)
+    return Result.decode(event.data)
 
 
 def write_result(spool: Spool, document: Mapping[str, JSON]) -> None:
@@ -330,15 +363,14 @@ def report_faults(emit: Emit, spool: Spool, machine: Machine, plan: Plan) -> Res
 
 def exit_status(result: Result) -> int:
     """The exit status of a run by its result."""
-    codes = {finding.code for task in result.tasks for finding in task.findings}
-    codes |= {finding.code for finding in result.findings}
-    if any(code.startswith("plan.") for code in codes):
+    if any(finding.code.startswith("plan.") for finding in result.findings):
         return EXIT_USAGE
-    if "task.limit" in codes:
+    if any(finding.code == "task.limit" for task in result.tasks for finding in task.findings):
         return EXIT_LIMIT
     return EXIT_STATUS[result.verdict]
 
 
 def summarize(options: Any) -> str:
     """Options as one would type them, for a line on a console."""
-    return " ".join(f"{name}={value}" for name, value in encode_options(options).items() if value not in ("", [], None))
+    rendered = {name: render_value(value) for name, value in encode_options(options).items()}
+    return " ".join(f"{name}={value}" for name, value in rendered.items() if value)

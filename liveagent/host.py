@@ -21,7 +21,6 @@ import fnmatch
 import json
 import logging
 import os
-import secrets
 import selectors
 import shlex
 import signal
@@ -30,22 +29,23 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Callable
+from typing import IO
 
 from liveagent.paths import walk
+from liveagent.stream import OnLine, Stream
 
 log = logging.getLogger(__name__)
 
 STDERR_TAIL = 1024
-# What is kept of one command's output; a tool that prints more than this is not read for its text.
-OUTPUT_LIMIT = 16 * 1024 * 1024
-LINE_LIMIT = 64 * 1024
+# /proc/sys/fs/pipe-max-size as the kernel has it: a pipe of our own never holds more.
+PIPE_LIMIT = 1024 * 1024
 # Between SIGTERM and SIGKILL, and how long a killed process may stay in the kernel before it is left there.
 TERM_GRACE = 2.0
 KILL_GRACE = 5.0
 POLL = 0.1
 # Marks every process that a command leaves behind, also one that made a session of its own.
 MARK = "LIVEAGENT_COMMAND"
+HIDDEN = "[secret]"
 
 ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -107,15 +107,16 @@ class UdevDevice:
     properties: Mapping[str, str]
 
 
-OnLine = Callable[[str], None]
-
-
 def make_command_line(argv: Sequence[str], secret: Iterable[str] = ()) -> str:
     """The command as one could paste it into a shell, secrets left out."""
-    text = shlex.join(argv)
-    for word in secret:
-        if word:
-            text = text.replace(word, "[secret]")
+    # Before quoting: what a shell needs quoted would not be found any more.
+    return shlex.join(hide(word, secret) for word in argv)
+
+
+def hide(text: str, secret: Iterable[str]) -> str:
+    """The text without those secrets; the longest first, so that one that holds another leaves nothing."""
+    for word in sorted(filter(None, secret), key=len, reverse=True):
+        text = text.replace(word, HIDDEN)
     return text
 
 
@@ -175,7 +176,11 @@ class Host:
             return default
 
     def exists(self, path: str) -> bool:
-        return self.locate(path).exists()
+        """Whether there is something at the end of the path; of a loop of links there is not."""
+        try:
+            return self.locate(path).exists()
+        except OSError:
+            return False
 
     def read_config(self, path: str) -> bytes | OSError:
         """A file that was named by a person: where it stands, not below `root`. An error is a value here."""
@@ -207,7 +212,7 @@ class Host:
         return tuple(sorted(paths))
 
     def resolve(self, path: str) -> str:
-        """The path with every link followed, as seen below `root`."""
+        """The path with every link followed, as seen below `root`. Raises OSError on a loop of links."""
         located = str(self.locate(path))
         return located if self.is_real else "/" + os.path.relpath(located, self.root)
 
@@ -262,10 +267,14 @@ class Host:
         command = _Command(argv, timeout, input, on_line, {**ENVIRONMENT, **self.environment, **(environment or {})})
         shown = make_command_line(argv, secret)
         try:
+            command.start()
+        except OSError as error:
+            never = Completed(tuple(argv), None, "", "", 0.0)
+            if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+                raise CommandNotFound(f"{argv[0]} is not installed", never) from None
+            raise CommandError(f"{argv[0]} cannot be run: {error.strerror}", never) from None
+        try:
             completed = command.run(self.cancel)
-        except FileNotFoundError:
-            completed = Completed(tuple(argv), None, "", "", 0.0)
-            raise CommandNotFound(f"{argv[0]} is not installed", completed) from None
         except _TimedOut as ended:
             log.warning("Failed to run %s: no end within %g s%s", shown, timeout, _tail(ended.completed, secret))
             raise CommandTimedOut(f"{argv[0]} did not end within {timeout:g} s", ended.completed) from None
@@ -294,10 +303,8 @@ def describe(status: int | None) -> str:
 
 
 def _tail(completed: Completed, secret: Iterable[str]) -> str:
-    text = (completed.stderr.strip() or completed.stdout.strip())[-STDERR_TAIL:]
-    for word in secret:
-        if word:
-            text = text.replace(word, "[secret]")
+    # Hidden first: of a secret that is cut in two, the second half would stay.
+    text = hide(completed.stderr.strip() or completed.stdout.strip(), secret)[-STDERR_TAIL:]
     return f": {text}" if text else ""
 
 
@@ -308,44 +315,6 @@ class _TimedOut(Exception):
     def __init__(self, completed: Completed) -> None:
         super().__init__()
         self.completed = completed
-
-
-class _Stream:
-    """What was read of one pipe: kept up to a limit, and cut into lines for whoever listens."""
-
-    def __init__(self, on_line: OnLine | None) -> None:
-        self.kept = bytearray()
-        self.truncated = False
-        self._on_line = on_line
-        self._line = bytearray()
-
-    def take(self, data: bytes) -> None:
-        room = OUTPUT_LIMIT - len(self.kept)
-        self.kept += data[:room]
-        self.truncated = self.truncated or len(data) > room
-        if self._on_line is None:
-            return
-        self._line += data
-        *lines, rest = bytes(self._line).split(b"\n")
-        self._line = bytearray(rest)
-        for line in lines:
-            self._tell(line)
-        if len(self._line) > LINE_LIMIT:
-            self._tell(bytes(self._line))
-            self._line.clear()
-
-    def end(self) -> None:
-        if self._on_line is not None and self._line:
-            self._tell(bytes(self._line))
-            self._line.clear()
-
-    def _tell(self, line: bytes) -> None:
-        assert self._on_line is not None
-        self._on_line(line.decode("utf-8", "replace").rstrip("\r"))
-
-    @property
-    def text(self) -> str:
-        return self.kept.decode("utf-8", "replace")
 
 
 class _Command:
@@ -361,90 +330,124 @@ class _Command:
     ) -> None:
         self.argv = tuple(argv)
         self.timeout = timeout
-        self.input = input
-        self.mark = secrets.token_hex(8)
+        self.input = None if input is None else memoryview(input.encode("utf-8", "surrogateescape"))
+        self.mark = os.urandom(8).hex()
         self.environment = {**environment, MARK: self.mark}
-        self.stdout = _Stream(on_line)
-        self.stderr = _Stream(on_line)
+        self.stdout = Stream(on_line)
+        self.stderr = Stream(on_line)
 
-    def run(self, cancel: threading.Event) -> Completed:
-        started = time.monotonic()
-        process = subprocess.Popen(
+    def start(self) -> None:
+        """Raises OSError where there is no such program, or it cannot be executed."""
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
             self.argv,
             env=self.environment,
             stdin=subprocess.DEVNULL if self.input is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            bufsize=0,
             start_new_session=True,
         )
+        for pipe in self._pipes():
+            os.set_blocking(pipe.fileno(), False)
+
+    def run(self, cancel: threading.Event) -> Completed:
         try:
-            timed_out = not self._follow(process, cancel, started + self.timeout)
+            in_time = self._follow(cancel, self.started + self.timeout)
         finally:
-            self._end(process)
-            for stream in (self.stdout, self.stderr):
-                stream.end()
+            self._end()
         completed = Completed(
             argv=self.argv,
-            status=process.returncode,
+            status=self.process.returncode,
             stdout=self.stdout.text,
             stderr=self.stderr.text,
-            seconds=time.monotonic() - started,
+            seconds=time.monotonic() - self.started,
             truncated=self.stdout.truncated or self.stderr.truncated,
         )
-        if timed_out:
+        if not in_time:
             raise _TimedOut(completed)
         return completed
 
-    def _follow(self, process: subprocess.Popen[bytes], cancel: threading.Event, deadline: float) -> bool:
-        """Read until the command has ended; False when time ran out first."""
+    def _follow(self, cancel: threading.Event, deadline: float) -> bool:
+        """Feed and read until the command has ended; False when time ran out first."""
         with selectors.DefaultSelector() as selector:
-            assert process.stdout and process.stderr
-            selector.register(process.stdout, selectors.EVENT_READ, self.stdout)
-            selector.register(process.stderr, selectors.EVENT_READ, self.stderr)
-            if process.stdin:
-                threading.Thread(target=_feed, args=(process.stdin, self.input or ""), daemon=True).start()
-            while True:
-                ended = _has_ended(process.pid)
-                if cancel.is_set() and not ended:
+            for file, stream in self._streams():
+                selector.register(file, selectors.EVENT_READ, stream)
+            if self.process.stdin:
+                selector.register(self.process.stdin, selectors.EVENT_WRITE)
+            # What it left behind may hold the pipes and write for ever: the command's own end is what counts.
+            while not _has_ended(self.process.pid):
+                if cancel.is_set():
                     raise Cancelled(f"cancelled while {self.argv[0]} was running")
                 if time.monotonic() > deadline:
-                    return ended
-                # Once it has ended, what is in the pipes is read, and whoever else holds them is not waited for.
-                ready = selector.select(0 if ended else POLL) if selector.get_map() else []
+                    return False
+                ready = selector.select(POLL) if selector.get_map() else []
                 for key, _ in ready:
-                    data = os.read(key.fd, 65536)
-                    if data:
-                        key.data.take(data)
-                    else:
-                        selector.unregister(key.fileobj)
-                if ended and not ready:
-                    return True
-                if not ended and not selector.get_map():
+                    more = self._feed() if key.data is None else _take(key.fd, key.data)
+                    if more:
+                        continue
+                    selector.unregister(key.fileobj)
+                    if key.fileobj is self.process.stdin:
+                        self.process.stdin.close()
+                if not selector.get_map():
                     time.sleep(POLL / 10)
+        return True
 
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
+    def _feed(self) -> bool:
+        """Write what stdin takes now; whether there is more, and somebody who reads it."""
+        assert self.process.stdin and self.input is not None
+        try:
+            self.input = self.input[os.write(self.process.stdin.fileno(), self.input[:65536]) :]
+        except BlockingIOError:
+            return True
+        except BrokenPipeError:
+            return False
+        return bool(self.input)
+
+    def _streams(self) -> list[tuple[IO[bytes], Stream]]:
+        assert self.process.stdout and self.process.stderr
+        return [(self.process.stdout, self.stdout), (self.process.stderr, self.stderr)]
+
+    def _pipes(self) -> list[IO[bytes]]:
+        return [pipe for pipe in (self.process.stdin, self.process.stdout, self.process.stderr) if pipe]
+
+    def _end(self) -> None:
+        """End all that lives of it, then read what is left in its pipes and close them."""
+        self._end_processes()
+        try:
+            for file, stream in self._streams():
+                # A stray that could not be ended may go on writing: no more is read than a pipe can hold.
+                limit = stream.taken + PIPE_LIMIT
+                while stream.taken < limit and _take(file.fileno(), stream):
+                    pass
+                stream.end()
+        finally:
+            for pipe in self._pipes():
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def _end_processes(self) -> None:
         """End every process of the group and every marked one, wait until they are gone, then reap.
 
         The leader is reaped last: as long as it is a zombie its number cannot be given to somebody else.
         """
         for number, grace in ((signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, KILL_GRACE)):
             limit = time.monotonic() + grace
-            left = self._left(process.pid)
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, number)
+            told: set[int] = set()
+            left = self._left(self.process.pid)
             while left and time.monotonic() < limit:
+                # What was forked since the last look is told as well.
+                for pid in set(left) - told:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, number)
+                told |= set(left)
                 time.sleep(0.02)
-                left = self._left(process.pid)
+                left = self._left(self.process.pid)
             if not left:
                 break
         else:
-            log.error("Failed to end %s (pid %d): it stays in the kernel, ignoring", self.argv[0], process.pid)
-        process.poll()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+            log.error("Failed to end %s (pid %d): it stays in the kernel, ignoring", self.argv[0], self.process.pid)
+        self.process.poll()
 
     def _left(self, leader: int) -> list[int]:
         """What still lives of this command: its group, and strays that carry our mark in a session of their own."""
@@ -463,10 +466,15 @@ class _Command:
         return left
 
 
-def _feed(pipe: object, text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        pipe.write(text.encode())  # type: ignore[attr-defined]
-        pipe.close()  # type: ignore[attr-defined]
+def _take(file: int, stream: Stream) -> bool:
+    """Read what is there; False where nothing more comes, or nothing for now."""
+    try:
+        data = os.read(file, 65536)
+    except BlockingIOError:
+        return False
+    if data:
+        stream.take(data)
+    return bool(data)
 
 
 def _has_ended(pid: int) -> bool:

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -51,12 +52,8 @@ class Lock:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                    raise
-                raise Busy(self._read()) from None
+            if not _take(file):
+                raise Busy(self._read())
             os.ftruncate(file, 0)
             holder = Holder(os.getpid(), run, word, str(directory))
             os.pwrite(file, json.dumps(dataclasses.asdict(holder)).encode(), 0)
@@ -86,6 +83,19 @@ class Lock:
             return None
 
 
+def _take(file: int) -> bool:
+    """Whether the lock could be had. Who asks `holder` has it for a moment, so one failure is not yet a run."""
+    for pause in (0.01, 0.05, 0.2, 0.0):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise
+        time.sleep(pause)
+    return False
+
+
 @dataclasses.dataclass(frozen=True)
 class BootMark:
     """`RUNTIME/boot-plan`: this boot's plan was taken. It is written and synced before the first step."""
@@ -105,9 +115,11 @@ class BootMark:
             return None
         except (OSError, ValueError):
             return {"boot_id": self.boot_id}
-        if not isinstance(document, dict) or document.get("boot_id") not in (self.boot_id, None):
-            return None
-        return document
+        if not isinstance(document, dict):
+            return {"boot_id": self.boot_id}
+        noted = document.get("boot_id")
+        # Where one of the two is not known, better nothing runs than the same twice.
+        return None if noted and self.boot_id and noted != self.boot_id else document
 
     def write(self, run: str, directory: Path) -> None:
         """Note that the plan is taken. Raises OSError, and then nothing may run."""

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import fractions
 import re
 import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable, Generic, TypeVar
+
+from liveagent.scrub import make_printable, scrub_url
 
 Value = TypeVar("Value")
 
@@ -37,7 +40,7 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.origin}: {self.message}"
+        return make_printable(f"{self.origin}: {self.message}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +75,8 @@ SIZE_UNITS: Mapping[str, int] = {
     **{unit.lower() + "b": 1000 ** (power + 1) for power, unit in enumerate("KMGTP")},
 }
 DURATION_UNITS: Mapping[str, float] = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+# 30 years: what the system is told to wait has a limit of its own (threading.TIMEOUT_MAX), and raises beyond.
+LONGEST = 1e9
 
 
 def parse_text(word: str) -> str:
@@ -90,18 +95,20 @@ def parse_flag(word: str) -> bool:
 
 def parse_size(word: str) -> int:
     """Bytes: `4096`, `64MiB`, `3.84TB`."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", word.strip())
+    match = re.fullmatch(r"(\d{1,20}(?:\.\d{1,20})?)\s*([A-Za-z]*)", word.strip())
     if not match or match.group(2).lower() not in SIZE_UNITS:
         raise BadValue(f"{word!r} is not a size such as 4096, 64MiB or 3.84TB")
-    return int(float(match.group(1)) * SIZE_UNITS[match.group(2).lower()])
+    # Exactly: a float holds no size above 8 PiB to the byte.
+    return int(fractions.Fraction(match.group(1)) * SIZE_UNITS[match.group(2).lower()])
 
 
 def parse_duration(word: str) -> float:
     """Seconds: `90`, `90s`, `30m`, `12h`, `2d`."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", word.strip().lower())
-    if not match:
+    match = re.fullmatch(r"(\d{1,20}(?:\.\d{1,20})?)\s*([smhd]?)", word.strip().lower())
+    seconds = float(match.group(1)) * DURATION_UNITS[match.group(2)] if match else LONGEST
+    if seconds >= LONGEST:
         raise BadValue(f"{word!r} is not a duration such as 90s, 30m or 12h")
-    return float(match.group(1)) * DURATION_UNITS[match.group(2)]
+    return seconds
 
 
 def parse_list(word: str) -> tuple[str, ...]:
@@ -110,14 +117,19 @@ def parse_list(word: str) -> tuple[str, ...]:
 
 
 def parse_url(word: str) -> str:
+    url = word.strip()
+    shown = repr(scrub_url(url))
     try:
-        parts = urllib.parse.urlsplit(word.strip())
+        parts = urllib.parse.urlsplit(url)
         port_is_good = parts.port is None or parts.port > 0
     except ValueError:
-        raise BadValue(f"{word!r} is not a URL") from None
+        raise BadValue(f"{shown} is not a URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_good:
-        raise BadValue(f"{word!r} is not a URL that starts with http:// or https:// and names a host")
-    return word.strip()
+        raise BadValue(f"{shown} is not a URL that starts with http:// or https:// and names a host")
+    # urlsplit passes over a line's end: an indented line of an INI file would become part of the URL.
+    if any(character.isspace() or not character.isprintable() for character in url):
+        raise BadValue(f"{shown} is not a URL: there is a space or a line's end in it")
+    return url
 
 
 def parse_urls(word: str) -> tuple[str, ...]:
@@ -215,7 +227,7 @@ def parse_options(options: type[Value], settings: Mapping[str, Setting], prefix:
             try:
                 values[fields[name]] = row.kind.parse(setting.value)
             except BadValue as error:
-                shown = "the value given" if row.secret else str(error)
+                shown = f"the value given is not a {row.kind.name}" if row.secret else str(error)
                 faults.append(Fault("plan.option.value", setting.origin, f"{prefix}{name}: {shown}"))
     return Parsed(options(**values), tuple(faults))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def walk(root: str, path: str) -> tuple[Path, tuple[str, ...]]:
             continue
         links.append("/" + "/".join([*done, part]))
         if len(links) > LINK_LIMIT:
-            raise OSError(f"Too many links on the way to {path}")
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
         target = os.readlink(here)
         if target.startswith("/"):
             done = []

@@ -14,22 +14,30 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 from liveagent.host import (
+    Cancelled,
     CommandError,
     CommandNotFound,
+    CommandTimedOut,
     Completed,
     Host,
     NotRecorded,
-    OnLine,
     UdevDevice,
     check,
+    hide,
     make_command_line,
 )
 from liveagent.paths import walk
+from liveagent.stream import OnLine, Stream
 
 Scrub = Callable[[str], str]
+
+# What a command may raise whatever its exit status; that is judged by whoever asks.
+RAISED: Mapping[str, type[CommandError]] = {
+    kind.__name__: kind for kind in (CommandError, CommandNotFound, CommandTimedOut)
+}
 
 
 class Recorder(Host):
@@ -42,7 +50,7 @@ class Recorder(Host):
         self._missing: dict[str, int] = {}
         self._lists: dict[str, tuple[str, ...]] = {}
         self._udev: dict[str, list[dict[str, object]]] = {}
-        self._commands: list[Completed] = []
+        self._commands: list[dict[str, object]] = []
 
     def read_bytes(self, path: str) -> bytes:
         try:
@@ -50,6 +58,7 @@ class Recorder(Host):
         except OSError as error:
             self._missing[path] = error.errno or 0
             raise
+        self._missing.pop(path, None)
         place = self._mirror(path)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(self._scrub(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape"))
@@ -73,7 +82,9 @@ class Recorder(Host):
 
     def resolve(self, path: str) -> str:
         self._mirror(path)
-        return super().resolve(path)
+        resolved = super().resolve(path)
+        self._lists[f"resolve {path}"] = (resolved,)
+        return resolved
 
     def udev(self, subsystem: str) -> tuple[UdevDevice, ...]:
         devices = super().udev(subsystem)
@@ -105,11 +116,23 @@ class Recorder(Host):
                 environment=environment,
             )
         except CommandError as error:
-            self._commands.append(error.completed)
+            self._note(error.completed, secret, error)
             raise
-        stdout, stderr = self._scrub(completed.stdout), self._scrub(completed.stderr)
-        self._commands.append(dataclasses.replace(completed, stdout=stdout, stderr=stderr))
+        self._note(completed, secret)
         return check(completed, success, secret)
+
+    def _note(self, completed: Completed, secret: Sequence[str], error: CommandError | None = None) -> None:
+        def scrub(text: str) -> str:
+            return self._scrub(hide(text, secret))
+
+        clean = dataclasses.replace(
+            completed,
+            argv=tuple(hide(word, secret) for word in completed.argv),
+            stdout=scrub(completed.stdout),
+            stderr=scrub(completed.stderr),
+        )
+        raised = {"raised": type(error).__name__ if error else "", "message": scrub(str(error or ""))}
+        self._commands.append({**dataclasses.asdict(clean), **raised})
 
     def save(self) -> None:
         """Write what is not a file of the tree: udev, commands, directories, and what was missing."""
@@ -119,10 +142,7 @@ class Recorder(Host):
         for name, document in documents.items():
             text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False)
             (self.directory / name).write_text(text + "\n", encoding="utf-8")
-        lines = [
-            json.dumps(dataclasses.asdict(command), sort_keys=True, ensure_ascii=False) + "\n"
-            for command in self._commands
-        ]
+        lines = [json.dumps(command, sort_keys=True, ensure_ascii=False) + "\n" for command in self._commands]
         (self.directory / "commands.jsonl").write_text("".join(lines), encoding="utf-8")
 
     def _mirror(self, path: str) -> Path:
@@ -175,6 +195,15 @@ class Replay(Host):
             raise NotRecorded(f"The {subsystem} devices were not asked for when {self.root} was recorded")
         return super().udev(subsystem)
 
+    def resolve(self, path: str) -> str:
+        answer = self._lists.get(f"resolve {path}")
+        if answer is None:
+            raise NotRecorded(f"{path} was not followed when {self.root} was recorded")
+        return answer[0]
+
+    def status(self, path: str) -> os.stat_result:
+        raise NotRecorded(f"The owner and mode of {path} are not known: {self.root} is a recording")
+
     def open(self, path: str, flags: int) -> int:
         raise NotRecorded(f"{path} cannot be opened: {self.root} is a recording")
 
@@ -189,13 +218,23 @@ class Replay(Host):
         secret: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> Completed:
+        if self.cancel.is_set():
+            raise Cancelled("cancelled")
+        wanted = [hide(word, secret) for word in argv]
         for command in self._commands:
-            if command["argv"] == list(argv):
-                completed = Completed(**{**command, "argv": tuple(command["argv"])})
-                if completed.status is None:
-                    raise CommandNotFound(f"{argv[0]} is not installed", completed)
-                if on_line is not None:
-                    for line in (completed.stdout + completed.stderr).splitlines():
-                        on_line(line)
-                return check(completed, success, secret)
+            if command["argv"] == wanted:
+                return check(_play(command, tuple(argv), on_line), success, secret)
         raise NotRecorded(f"{make_command_line(argv, secret)} was not run when {self.root} was recorded")
+
+
+def _play(command: Mapping[str, Any], argv: tuple[str, ...], on_line: OnLine | None) -> Completed:
+    """What the command printed then; raises what it raised then."""
+    fields = {field.name: command[field.name] for field in dataclasses.fields(Completed)}
+    completed = Completed(**{**fields, "argv": argv})
+    for text in (completed.stdout, completed.stderr):
+        stream = Stream(on_line)
+        stream.take(text.encode("utf-8", "replace"))
+        stream.end()
+    if command["raised"]:
+        raise RAISED[command["raised"]](command["message"], completed)
+    return completed

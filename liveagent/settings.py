@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 
 from liveagent.options import (
@@ -70,6 +71,8 @@ class Policy:
     locked: tuple[str, ...] = ()
 
 
+# It becomes part of the name of a file (the cursor of that receiver).
+RECEIVER_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
 DESTRUCTIVE = choice("any", "serial", "signed", "never")
 STRICTEST_LAST = ("any", "serial", "signed", "never")
 
@@ -83,6 +86,10 @@ def parse_settings(agent: Mapping[str, Setting]) -> tuple[AgentSettings, tuple[F
     receivers: dict[str, tuple[str, ...]] = {}
     faults = list(parsed.faults)
     for name, setting in named.items():
+        if not RECEIVER_NAME.fullmatch(name):
+            message = f"liveagent.{prefix}{name}: a receiver's name is letters, digits, - and _"
+            faults.append(Fault("plan.option.unknown", setting.origin, message))
+            continue
         one = parse_options(AgentSettings, {"callback": setting}, "liveagent.")
         faults += [dataclasses.replace(f, message=f.message.replace("callback", prefix + name, 1)) for f in one.faults]
         if one.options.callback:

@@ -54,7 +54,10 @@ def run(shell: cli.Shell, given: Given, dry_run: bool, yes: bool, as_json: bool)
         return _dry_run(shell, plan, as_json)
     machine = probe_machine(shell.host)
     if plan.is_destructive and not yes and shell.host.is_real:
-        cli.ask_for_serial(machine, cli._show_previews(shell, plan, err=True))
+        previews = cli.show_previews(shell, plan, err=True)
+        # Where every disk is refused there is nothing to confirm: the run says why, and ends.
+        if any(preview.serious for preview in previews):
+            cli.ask_for_serial(machine, previews)
     return _carry_out(shell, plan, request, machine, as_json)
 
 
@@ -131,7 +134,7 @@ def _tell_faults(plan: Plan, as_json: bool) -> int:
 
 def _dry_run(shell: cli.Shell, plan: Plan, as_json: bool) -> int:
     """What would be done; stdout has it as a table, or as one JSON document."""
-    previews = cli._show_previews(shell, plan, err=as_json)
+    previews = cli.show_previews(shell, plan, err=as_json)
     verdict = worst(preview.verdict for preview in previews)
     if as_json:
         steps = [{**step.encode(), "preview": preview.data} for step, preview in zip(plan.steps, previews)]

@@ -10,9 +10,11 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from liveagent.host import CommandError, CommandTimedOut, Completed, Host
+from liveagent.host import CommandError, CommandTimedOut, Host
 
 BLKID_TIMEOUT = 20.0
+# The exit statuses of `blkid --probe` (blkid(8)): found, nothing, several that contradict each other.
+BLKID_FOUND, BLKID_NOTHING, BLKID_SEVERAL = 0, 2, 8
 SECTOR = 512  # what partx and sysfs count in, whatever the disk's own sectors
 
 # The kind of a Content where a device could not be read: it may hold anything.
@@ -209,23 +211,24 @@ def _probe_device(host: Host, device: str, path: str, part: Entry | None = None)
         argv += ["--offset", str(part.start), "--size", str(part.size)]
     try:
         completed = host.run([*argv, path], timeout=BLKID_TIMEOUT, success=None)
+        found = completed.status in (BLKID_FOUND, BLKID_SEVERAL)
+        if found or (completed.status == BLKID_NOTHING and _can_read(host, path, part.start if part else 0)):
+            return make_contents(device, parse_blkid(completed.stdout))
     except CommandTimedOut:
         raise
     except CommandError:
-        return (Content(device, UNREADABLE),)
-    return make_contents(device, parse_blkid(completed.stdout)) if was_read(completed) else _unreadable(device)
-
-
-def was_read(completed: Completed) -> bool:
-    """Whether blkid looked, whatever it found: 0 found, 2 nothing, 8 several.
-
-    Status 2 also stands for a device that could not be opened or read; blkid says so on stderr alone.
-    """
-    return completed.status in (0, 8) or (completed.status == 2 and not completed.stderr.strip())
-
-
-def _unreadable(device: str) -> tuple[Content, ...]:
+        pass
     return (Content(device, UNREADABLE),)
+
+
+def _can_read(host: Host, path: str, start: int) -> bool:
+    """Whether a device can be read where superblocks are.
+
+    blkid says "nothing found" as well of a device that is gone, or that answers with I/O errors, and prints
+    nothing then (util-linux 2.38.1; a loop device over a truncated file shows it).
+    """
+    argv = ["dd", f"if={path}", "of=/dev/null", "bs=128K", "count=1", f"skip={start}", "iflag=direct,skip_bytes"]
+    return host.run(argv, timeout=BLKID_TIMEOUT, success=None).status == 0
 
 
 def _probe_table(host: Host, disk: str) -> tuple[Entry, ...]:

@@ -18,10 +18,13 @@ from typing import Callable
 
 from liveagent.cmdline import Cmdline
 from liveagent.host import Host
+from liveagent.report.lines import clean
 
 QUEUE = 1000
 REOPEN = 5.0
 POLL = 0.5
+# What comes within so many seconds was typed, or was noise, together.
+BURST = 0.1
 CTRL_C = b"\x03"
 
 
@@ -31,8 +34,9 @@ def choose_consoles(line: Cmdline, configured: Sequence[str]) -> tuple[str, ...]
     if not names:
         names = [(word.value or "").partition(",")[0] for word in line.words if word.name == "console"]
     names = [name for name in names if name and name not in ("null", "ttynull")]
-    # Without a `console=` the kernel has chosen one itself.
-    return tuple(dict.fromkeys(name if name.startswith("/") else f"/dev/{name}" for name in names or ["console"]))
+    # Without a `console=` the kernel has chosen one itself. To it `tty` is the screen, to a process its own terminal.
+    names = ["tty0" if name == "tty" else name for name in names or ["console"]]
+    return tuple(dict.fromkeys(name if name.startswith("/") else f"/dev/{name}" for name in names))
 
 
 class Tty:
@@ -45,7 +49,8 @@ class Tty:
         self._rest = b""
         self._dropped = 0
         self._wake = threading.Event()
-        self._stopped = False
+        self._stopping = threading.Event()
+        self._until = float("inf")
         self._file = -1
         self._thread = threading.Thread(target=self._work, name=f"console {path}", daemon=True)
 
@@ -59,16 +64,19 @@ class Tty:
         self._queue.append(line)
         self._wake.set()
 
-    def stop(self, timeout: float) -> None:
-        """Let what is queued go out for at most `timeout` seconds, then let go."""
-        self._stopped = True
+    def stop(self, until: float) -> None:
+        """Let what is queued go out until then (by the monotonic clock), then let go; `join` waits for that."""
+        self._until = until
+        self._stopping.set()
         self._wake.set()
+
+    def join(self, timeout: float) -> None:
         self._thread.join(timeout)
 
     def _work(self) -> None:
-        while True:
+        while time.monotonic() < self._until:
             if not self._rest and not self._queue:
-                if self._stopped:
+                if self._stopping.is_set():
                     break
                 self._wake.wait()
                 self._wake.clear()
@@ -77,10 +85,8 @@ class Tty:
                 self._send()
             except OSError:
                 self._close()
-                if self._stopped:
+                if self._stopping.wait(REOPEN):
                     break
-                self._wake.clear()
-                self._wake.wait(REOPEN)
         self._close()
 
     def _send(self) -> None:
@@ -95,7 +101,7 @@ class Tty:
         try:
             written = os.write(self._file, self._rest)
         except BlockingIOError:
-            select.select([], [self._file], [], POLL)
+            select.select([], [self._file], [], min(POLL, max(0.0, self._until - time.monotonic())))
             return
         self._rest = self._rest[written:]
 
@@ -124,14 +130,19 @@ class Consoles:
             tty.start()
 
     def write(self, *lines: str) -> None:
+        """Take lines; never waits. What would move a cursor is taken out."""
         for tty in self._ttys:
             for line in lines:
-                tty.write(line)
+                for part in line.split("\n"):
+                    tty.write(clean(part))
 
     def stop(self, timeout: float = 3.0) -> None:
+        """Let what was written go out for at most `timeout` seconds."""
         limit = time.monotonic() + timeout
         for tty in self._ttys:
-            tty.stop(max(0.0, limit - time.monotonic()))
+            tty.stop(limit)
+        for tty in self._ttys:
+            tty.join(max(0.0, limit - time.monotonic()) + BURST)
 
     @contextlib.contextmanager
     def listening(self, on_stop: Callable[[str], None]) -> Iterator[None]:
@@ -153,7 +164,8 @@ class Consoles:
 class StopWord:
     """Finds Ctrl-C or the word `stop` in what is typed; noise on a line is neither.
 
-    Ctrl-C counts only where nothing else came with it: a burst of noise may well hold the byte 3.
+    Ctrl-C counts only where nothing else came with it: a burst of noise may well hold the byte 3. It counts
+    whatever noise came before, and so does the word on a line of its own.
     """
 
     def __init__(self) -> None:
@@ -161,50 +173,75 @@ class StopWord:
 
     def feed(self, data: bytes) -> bool:
         """Take what came in one read; whether it asks to stop."""
-        if data.strip(CTRL_C + b"\r\n") == b"" and CTRL_C in data and not self._line:
+        if CTRL_C in data and not data.strip(CTRL_C + b"\r\n"):
             return True
-        self._line += data
-        *lines, rest = self._line.replace(b"\r", b"\n").split(b"\n")
+        *lines, rest = (self._line + data).replace(b"\r", b"\n").split(b"\n")
         self._line = rest[-64:]
-        return any(line.strip().lower() == b"stop" for line in lines)
+        return any(_rub_out(line).strip().lower() == b"stop" for line in lines)
+
+
+def _rub_out(line: bytes) -> bytes:
+    """The line without what was deleted again: typed byte by byte, it holds the backspaces too."""
+    typed = bytearray()
+    for byte in line:
+        if byte in b"\b\x7f":
+            del typed[-1:]
+        else:
+            typed.append(byte)
+    return bytes(typed)
 
 
 def _listen(host: Host, path: str, on_stop: Callable[[str], None], done: threading.Event) -> None:
-    try:
-        file = host.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    except OSError:
-        return  # a console that cannot be opened cannot stop anything; the others can
+    """Wait for the word on one console; one that cannot be opened, or vanishes, is tried again."""
+    asked = False
+    while not asked and not done.is_set():
+        with contextlib.suppress(OSError, termios.error):
+            file = host.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            try:
+                with _as_typed(file):
+                    asked = _hear(file, done)
+            finally:
+                os.close(file)
+        if not asked:
+            done.wait(POLL)
+    if asked:
+        on_stop(path)
+
+
+def _hear(file: int, done: threading.Event) -> bool:
+    """Whether to stop; False as well where the line was hung up. Raises OSError."""
     word = StopWord()
-    try:
-        with _as_typed(file):
-            while not done.is_set():
-                if not select.select([file], [], [], POLL)[0]:
-                    continue
-                data = os.read(file, 4096)
-                if not data:
-                    done.wait(POLL)  # hung up: readable for ever
-                elif word.feed(data):
-                    on_stop(path)
-                    return
-    except OSError:
-        return
-    finally:
-        os.close(file)
+    while not done.is_set():
+        if not select.select([file], [], [], POLL)[0]:
+            continue
+        done.wait(BURST)
+        try:
+            data = os.read(file, 4096)
+        except BlockingIOError:
+            continue  # somebody else (a getty) took it
+        if not data:
+            return False
+        if word.feed(data):
+            return True
+    return False
 
 
 @contextlib.contextmanager
 def _as_typed(file: int) -> Iterator[None]:
     """Every byte as it is typed: without this the terminal keeps Ctrl-C for itself. Put back afterwards."""
     try:
-        saved = termios.tcgetattr(file)
+        changed = termios.tcgetattr(file)
     except termios.error:
         yield
         return
-    changed = termios.tcgetattr(file)
-    changed[3] &= ~(termios.ISIG | termios.ICANON)
+    cleared = changed[3] & (termios.ISIG | termios.ICANON)
+    changed[3] &= ~cleared
     termios.tcsetattr(file, termios.TCSANOW, changed)
     try:
         yield
     finally:
+        # Only those flags: two names may lead to one terminal, and a getty may have set others meanwhile.
         with contextlib.suppress(termios.error):
-            termios.tcsetattr(file, termios.TCSANOW, saved)
+            now = termios.tcgetattr(file)
+            now[3] |= cleared
+            termios.tcsetattr(file, termios.TCSANOW, now)

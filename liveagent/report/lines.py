@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Mapping
 from typing import Any, Callable
@@ -35,15 +36,15 @@ class Lines:
         if event.type is Type.PROGRESS:
             return self._progress(event)
         render = _RENDER.get(event.type)
-        return render(event) if render else []
+        # Names and messages are the hardware's and the tools' own: they may hold anything, also more lines.
+        return [clean(line) for text in (render(event) if render else []) for line in text.split("\n")]
 
     def _progress(self, event: Event) -> list[str]:
         now = self._clock()
-        is_last = event.data.get("done") == event.data.get("total")
-        if not is_last and now - self._shown.get(event.subject, float("-inf")) < self._every:
+        if now - self._shown.get(event.subject, float("-inf")) < self._every:
             return []
         self._shown[event.subject] = now
-        return [render_progress(event.subject, event.data)]
+        return [clean(render_progress(event.subject, event.data))[:WIDTH]]
 
 
 def render_progress(subject: str, data: Mapping[str, Any]) -> str:
@@ -51,24 +52,34 @@ def render_progress(subject: str, data: Mapping[str, Any]) -> str:
     done, total = float(data.get("done") or 0), float(data.get("total") or 0)
     words = [subject, str(data.get("label") or "")]
     if total > 0:
-        words.append(f"{100 * done / total:.0f}%")
-    is_bytes = data.get("unit") == "bytes"
-    if is_bytes:
+        # Rounded down: 100% is the end, and nothing before it.
+        words.append(f"{min(100, int(100 * done / total))}%")
+    if data.get("unit") == "bytes":
         words.append(f"{render_bytes(done)} of {render_bytes(total)}")
-    if data.get("rate") is not None:
-        words.append(f"{render_bytes(data['rate'])}/s" if is_bytes else f"{data['rate']:.3g} {data.get('unit')}/s")
-    if data.get("eta") is not None:
-        words.append(f"{render_duration(data['eta'])} left")
-    return "  ".join(word for word in words if word)
+    return "  ".join(word for word in (*words, *render_pace(data)) if word)
+
+
+def render_pace(data: Mapping[str, Any]) -> list[str]:
+    """`180 MB/s` and `2m 10s left`, as far as they are known."""
+    words = []
+    rate, eta, unit = data.get("rate"), data.get("eta"), data.get("unit")
+    if rate is not None:
+        number = f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+        words.append(f"{render_bytes(rate)}/s" if unit == "bytes" else f"{number} {unit}/s")
+    if eta is not None:
+        words.append(f"{render_duration(eta)} left")
+    return words
 
 
 def render_bytes(number: float) -> str:
     """Decimal units, as on a disk's label: `512 B`, `64.0 MB`, `3.84 TB`."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if abs(number) < 1000 or unit == "TB":
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.3g} {unit}"
-        number /= 1000
-    raise AssertionError("unreachable")
+    units = iter(("B", "kB", "MB", "GB", "TB"))
+    unit = next(units)
+    # What would be rounded to 1000 is the next unit already.
+    while abs(number) >= 999.5 and unit != "TB":
+        number, unit = number / 1000, next(units)
+    digits = 0 if unit == "B" or abs(number) >= 99.95 else 1 if abs(number) >= 9.995 else 2
+    return f"{number:.{digits}f} {unit}"
 
 
 def render_duration(seconds: float) -> str:
@@ -84,7 +95,7 @@ def _run_started(event: Event) -> list[str]:
     plan, machine = event.data.get("plan", {}), event.data.get("machine", {})
     names = ", ".join(task["task"] for task in plan.get("tasks", ())) or "nothing to run"
     who = " ".join(str(machine[key]) for key in ("vendor", "product", "serial") if machine.get(key))
-    return [f"liveagent {event.data.get('agent', '')}: run {event.run}: {names}", *([who] if who else [])]
+    return [*fold(f"liveagent {event.data.get('agent', '')}: run {event.run}: {names}"), *([who] if who else [])]
 
 
 def _step_started(event: Event) -> list[str]:
@@ -94,7 +105,7 @@ def _step_started(event: Event) -> list[str]:
         for name, value in options.items()
         if value not in ("", [], None, False)
     ]
-    return [" ".join([f"{event.subject}: started", *shown])]
+    return fold(" ".join([f"{event.subject}: started", *shown]))
 
 
 def _step_finished(event: Event) -> list[str]:
@@ -107,7 +118,7 @@ def _finding(event: Event) -> list[str]:
 
 
 def _output(event: Event) -> list[str]:
-    return [f"{event.subject}| {clean(str(event.data.get('line', '')))}"]
+    return [f"{event.subject}| {event.data.get('line', '')}"]
 
 
 def _run_finished(event: Event) -> list[str]:
@@ -120,11 +131,16 @@ def _run_finished(event: Event) -> list[str]:
     lines += [_render_finding(finding) for finding in data.get("findings", ())]
     serial = (data.get("machine") or {}).get("serial")
     lines.append(f"run {event.run}" + (f" on {serial}" if serial else ""))
-    return lines + ([ADVICE[verdict]] if verdict in ADVICE else [])
+    return lines + fold(ADVICE.get(verdict, ""))
 
 
 def _render_finding(finding: Mapping[str, Any]) -> str:
     return f"  {str(finding['verdict']).upper()}: {finding['part']}: {finding['summary']}"
+
+
+def fold(text: str) -> list[str]:
+    """Our own words within the width of a serial console; what tools say is left as it is, to be searched for."""
+    return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def clean(text: str) -> str:

@@ -167,7 +167,9 @@ def describe_error(error: BaseException, now: float, timeout: tuple[float, float
     cause = next((one for one in system if one.strerror), system[0] if system else causes[-1])
     words = through + (getattr(cause, "strerror", None) or f"{type(cause).__name__}: {cause}")
     lasting = isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, ValueError))
-    return Fault(words, words, lasting)
+    # A connection that is dropped shows as a reset or as a missing answer, as the race goes: one trouble.
+    dropped = isinstance(cause, (ConnectionResetError, BrokenPipeError))
+    return Fault("dropped" if dropped else words, words, lasting)
 
 
 def parse_date(text: str | None) -> float | None:

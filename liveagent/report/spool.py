@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import json
+import logging
+import math
 import os
 import threading
 import time
@@ -18,6 +21,8 @@ from pathlib import Path
 from typing import Callable
 
 from liveagent.events import JSON, Event, Type, render_time
+
+log = logging.getLogger(__name__)
 
 EVENTS = "events.jsonl"
 DEFAULT_LIMIT = 64 * 1024 * 1024
@@ -55,7 +60,14 @@ class Thinner:
 class Spool:
     """The writer's side of one run's record. Any thread may emit; events get consecutive numbers from 1."""
 
-    def __init__(self, directory: Path, run: str, source: str, limit: int = DEFAULT_LIMIT) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        run: str,
+        source: str,
+        limit: int = DEFAULT_LIMIT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.directory = directory
         self.run = run
         self.path = directory / EVENTS
@@ -66,21 +78,30 @@ class Spool:
         self._limit = limit
         self._size = 0
         self._file = -1
-        self._written = 0
-        self._pending: collections.deque[Event] = collections.deque()
+        # Where half a line begins that could not be cut off yet; it is, before anything more is written.
+        self._torn: int | None = None
+        self._last = 0
+        # With their lines, so that a full disk does not have them encoded over and over.
+        self._pending: collections.deque[tuple[Event, bytes]] = collections.deque()
         self._changed = threading.Condition()
-        self._thinner = Thinner()
+        self._thinner = Thinner(clock)
         with self._changed:
             self._adopt()
 
     @property
     def last(self) -> int:
         """The number of the newest event; 0 where there is none."""
-        return self._pending[-1].sequence if self._pending else self._written
+        return self._last
 
     def emit(self, type: Type, data: Mapping[str, JSON], subject: str = "") -> Event | None:
-        """Number and write an event, then wake the readers. None where a volatile one was thinned out."""
+        """Number and write an event, then wake the readers. None where a volatile one was thinned out.
+
+        What is not JSON in `data` becomes it as well as it can: an event is never lost for that. After `close`
+        nothing is taken any more.
+        """
         with self._changed:
+            if self.closed:
+                return None
             if not type.durable and not self._thinner.admit(type, subject):
                 return None
             dropped = self._thinner.dropped(subject)
@@ -100,7 +121,7 @@ class Spool:
     def pending(self, after: int) -> list[Event]:
         """What is in memory only, beyond `after`."""
         with self._changed:
-            return [event for event in self._pending if event.sequence > after]
+            return [event for event, _ in self._pending if event.sequence > after]
 
     def close(self) -> None:
         """No more events come; readers are woken."""
@@ -113,35 +134,41 @@ class Spool:
             self._changed.notify_all()
 
     def _append(self, type: Type, data: Mapping[str, JSON], subject: str) -> Event:
-        moment = render_time(time.time())
-        event = Event(self.run, self.last + 1, type, moment, self._source, subject, data)
-        self._pending.append(event)
+        event = Event(self.run, self._last + 1, type, render_time(time.time()), self._source, subject, data)
+        try:
+            line = encode_line(event)
+        except (TypeError, ValueError):
+            event = dataclasses.replace(event, data=make_plain(data))
+            line = encode_line(event)
+        self._last = event.sequence
+        self._pending.append((event, line))
         return event
 
     def _flush(self) -> None:
         """Write what is pending; on failure keep it, and say so in `trouble`."""
         if self.closed or not self._pending:
             return
-        data = b"".join(encode_line(event) for event in self._pending)
         try:
             self._open()
-            self._write(data, sync=any(event.type.durable for event in self._pending))
+            data = b"".join(line for _, line in self._pending)
+            self._write(data, sync=any(event.type.durable for event, _ in self._pending))
         except OSError as error:
             self.trouble = f"Failed to write {self.path}: {error.strerror}"
             self._bound_pending()
             return
         self.trouble = ""
-        self._written = self._pending[-1].sequence
         self._pending.clear()
         if self._size > self._threshold:
-            with contextlib.suppress(OSError):
-                self._compact()
+            self._compact()
 
     def _open(self) -> None:
         if self._file >= 0:
             return
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o755)
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        if self._torn is not None:
+            os.ftruncate(self._file, self._torn)
+            self._torn = None
         self._size = os.fstat(self._file).st_size
         _sync_directory(self.directory)
 
@@ -154,48 +181,69 @@ class Spool:
                 os.fsync(self._file)
         except OSError:
             # Half a line must not stay: the same events are written again later.
-            with contextlib.suppress(OSError):
+            try:
                 os.ftruncate(self._file, self._size)
+            except OSError:
+                self._torn = self._size
+                os.close(self._file)
+                self._file = -1
             raise
         self._size += len(data)
 
     def _bound_pending(self) -> None:
+        """Let the older volatile events go where there are too many; the newest stays, since readers wait for it."""
         if len(self._pending) > PENDING_LIMIT:
-            self._pending = collections.deque(event for event in self._pending if event.type.durable)
+            since = self._last - PENDING_LIMIT // 2
+            kept = (pair for pair in self._pending if pair[0].type.durable or pair[0].sequence > since)
+            self._pending = collections.deque(kept)
 
     def _compact(self) -> None:
-        """Drop the older volatile events from the file: the durable ones stay, and half of the room is freed."""
-        durable = volatile = 0
-        for line, is_durable in _lines(self.path):
-            durable, volatile = (durable + len(line), volatile) if is_durable else (durable, volatile + len(line))
-        excess = volatile - max(0, self._limit // 2 - durable)
+        """Make the file smaller; where that fails (no room for the new one), it is tried again when it has grown."""
         fresh = self.path.with_suffix(".new")
+        try:
+            self._write_compacted(fresh)
+            fresh.replace(self.path)
+        except OSError as error:
+            log.warning("Failed to compact %s: %s, ignoring", self.path, error.strerror)
+            with contextlib.suppress(OSError):
+                fresh.unlink()
+            self._threshold = self._size + self._limit // 4
+            return
+        os.close(self._file)
+        self._file = -1
+        with contextlib.suppress(OSError):
+            self._open()
+        self._threshold = max(self._limit, 2 * self._size)
+
+    def _write_compacted(self, fresh: Path) -> None:
+        """Without the older volatile events: the durable ones and the newest stay, and half of the room is freed."""
+        sizes = {True: 0, False: 0}
+        for line, event in _lines(self.path):
+            sizes[event.type.durable] += len(line)
+        excess = sizes[False] - max(0, self._limit // 2 - sizes[True])
         with fresh.open("wb") as file:
-            for line, is_durable in _lines(self.path):
-                if is_durable or excess <= 0:
+            for line, event in _lines(self.path):
+                if event.type.durable or excess <= 0 or event.sequence == self._last:
                     file.write(line)
                 else:
                     excess -= len(line)
             file.flush()
             os.fsync(file.fileno())
-        fresh.replace(self.path)
-        os.close(self._file)
-        self._file = -1
-        self._open()
-        self._threshold = max(self._limit, 2 * self._size)
 
     def _adopt(self) -> None:
-        """Go on after what an earlier process wrote; half a line at the end is cut off."""
+        """Go on after what an earlier process wrote."""
         try:
-            data = self.path.read_bytes()
+            with self.path.open("rb") as file:
+                at = 0
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        self._torn = at
+                        break
+                    at += len(line)
+                    event = decode_line(line)
+                    self._last = event.sequence if event else self._last
         except OSError:
             return
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            with contextlib.suppress(OSError):
-                os.truncate(self.path, whole)
-        events = read_events(self.path)
-        self._written = events[-1].sequence if events else 0
 
 
 class Reader:
@@ -205,8 +253,8 @@ class Reader:
         self.after = after
         self._path = path
         self._spool = spool
-        self._inode = -1
         self._offset = 0
+        self._line = b""
 
     def read(self, limit: int = 500) -> list[Event]:
         """The next events, at most `limit`; the cursor moves past them."""
@@ -228,15 +276,18 @@ class Reader:
         events: list[Event] = []
         try:
             with self._path.open("rb") as file:
-                inode = os.fstat(file.fileno()).st_ino
-                if inode != self._inode:
-                    self._inode, self._offset = inode, 0
-                file.seek(self._offset)
+                # After a compaction another line stands where the last one was. (An inode's number would not
+                # tell: it is given again.)
+                file.seek(self._offset - len(self._line))
+                if file.read(len(self._line)) != self._line:
+                    self._offset = 0
+                    file.seek(0)
                 while len(events) < limit:
                     line = file.readline()
                     if not line.endswith(b"\n"):
                         break
                     self._offset += len(line)
+                    self._line = line
                     event = decode_line(line)
                     if event and event.sequence > self.after:
                         events.append(event)
@@ -246,7 +297,20 @@ class Reader:
 
 
 def encode_line(event: Event) -> bytes:
-    return json.dumps(event.encode(), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+    """The event as one line. Raises TypeError or ValueError where its data is not JSON, or has a NaN in it."""
+    text = json.dumps(event.encode(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace") + b"\n"
+
+
+def make_plain(value: JSON) -> JSON:
+    """The value as JSON can carry it: what is no number becomes null, what is not known its text."""
+    if isinstance(value, Mapping):
+        return {str(key): make_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [make_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
 
 
 def decode_line(line: bytes) -> Event | None:
@@ -260,29 +324,28 @@ def decode_line(line: bytes) -> Event | None:
 def read_events(path: Path, after: int = 0) -> list[Event]:
     """Every whole event of a file beyond `after`; empty where there is none."""
     try:
-        data = path.read_bytes()
+        return [event for _, event in _lines(path) if event.sequence > after]
     except OSError:
         return []
-    lines = data[: data.rfind(b"\n") + 1].split(b"\n")
-    events = [event for event in map(decode_line, filter(None, lines)) if event]
-    return [event for event in events if event.sequence > after]
 
 
-def _lines(path: Path) -> Iterator[tuple[bytes, bool]]:
-    """Each line of a file with whether its event is durable; a damaged line is passed over."""
+def _lines(path: Path) -> Iterator[tuple[bytes, Event]]:
+    """Each whole line of a file with its event; a damaged line is passed over."""
     with path.open("rb") as file:
         for line in file:
-            event = decode_line(line)
+            event = decode_line(line) if line.endswith(b"\n") else None
             if event:
-                yield line, event.type.durable
+                yield line, event
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a file so that it is whole after a crash. Raises OSError."""
-    with path.open("wb") as file:
+    """Write a file so that after a crash it is there as a whole, or as it was before. Raises OSError."""
+    fresh = path.with_name(path.name + ".new")
+    with fresh.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    fresh.replace(path)
     _sync_directory(path.parent)
 
 

@@ -9,7 +9,7 @@ import click
 
 from liveagent.events import Event, Type
 from liveagent.report import LineSink
-from liveagent.report.lines import Lines, render_bytes, render_duration
+from liveagent.report.lines import Lines, clean, render_pace
 from liveagent.report.sink import Sink
 from liveagent.report.spool import Reader
 
@@ -56,6 +56,9 @@ class Bars(Sink):
         if event.type is Type.STEP_FINISHED and event.subject in self._bars:
             progress.remove_task(self._bars.pop(event.subject))
         if event.type is Type.RUN_FINISHED:
+            for bar in self._bars.values():  # of parts that were broken off
+                progress.remove_task(bar)
+            self._bars.clear()
             progress.stop()
         style = COLOURS.get(str(event.data.get("verdict")))
         for line in self._lines.render(event):
@@ -64,25 +67,23 @@ class Bars(Sink):
     def _move(self, progress: Progress, event: Event) -> None:
         data = event.data
         if event.subject not in self._bars:
-            self._bars[event.subject] = progress.add_task(event.subject, total=data["total"], rest="")
-        words = [str(data["label"])]
-        if data.get("rate") is not None:
-            words.append(f"{render_bytes(data['rate'])}/s")
-        if data.get("eta") is not None:
-            words.append(f"{render_duration(data['eta'])} left")
-        progress.update(self._bars[event.subject], completed=data["done"], total=data["total"], rest=", ".join(words))
+            self._bars[event.subject] = progress.add_task(clean(event.subject), total=data["total"], rest="")
+        rest = clean(", ".join([str(data["label"]), *render_pace(data)]))
+        progress.update(self._bars[event.subject], completed=data["done"], total=data["total"], rest=rest)
 
     def _open(self) -> Progress:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-        console = Console(file=self._stream, soft_wrap=True)
+        # What tools say is text: `:100:` in it is no emoji, and `[1]` no markup.
+        console = Console(file=self._stream, soft_wrap=True, emoji=False)
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             TaskProgressColumn(),
-            TextColumn("{task.fields[rest]}"),
+            TextColumn("{task.fields[rest]}", markup=False),
         )
-        self._progress = Progress(*columns, console=console, refresh_per_second=4)
+        # stdout may be a document's: rich must not take it over.
+        self._progress = Progress(*columns, console=console, refresh_per_second=4, redirect_stdout=False)
         self._progress.start()
         return self._progress

@@ -8,11 +8,13 @@ import importlib
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, ClassVar
+from typing import TYPE_CHECKING, Any, Callable, ClassVar
 
 from liveagent.events import JSON, Finding, Type, Verdict
 from liveagent.host import Host
-from liveagent.machine import Machine
+
+if TYPE_CHECKING:
+    from liveagent.machine import Machine
 
 ENTRY_POINTS = "liveagent.tasks"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")

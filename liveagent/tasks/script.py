@@ -11,7 +11,7 @@ from typing import Any
 
 from liveagent.events import Finding, Verdict
 from liveagent.host import CommandTimedOut, Host, describe
-from liveagent.tasks import Context, Outcome, Preview, Task, Unusable
+from liveagent.tasks import NAME, Context, Outcome, Preview, Task, Unusable
 
 DIRECTORIES = ("/usr/libexec/liveagent/tasks.d", "/etc/liveagent/tasks.d")
 SUFFIXES = ("", ".sh", ".py")
@@ -77,9 +77,12 @@ def refuse_file(host: Host, path: str) -> str:
     status = host.status(path)
     if status.st_uid != 0:
         return f"{path} does not belong to root (chown root {path})"
-    for place in (path, str(PurePosixPath(path).parent)):
-        if host.status(place).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return f"{place} may be written by others than root (chmod go-w {place})"
+    # Who may write a directory may put another file in the place of this one; a link's target has one, too.
+    directories = [str(PurePosixPath(name).parent) for name in (path, host.resolve(path))]
+    for place in dict.fromkeys([path, *directories]):
+        found = host.status(place)
+        if found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return f"{place} may be written by others than root (chown root {place}; chmod go-w {place})"
     if not status.st_mode & stat.S_IXUSR:
         return f"{path} is not executable (chmod +x {path})"
     if HEADER.search(host.read_bytes(path)[:HEAD]):
@@ -94,6 +97,13 @@ def _files(host: Host) -> Iterator[tuple[str, str]]:
         for file in host.list(directory):
             stem, suffix = os.path.splitext(file)
             path = f"{directory}/{file}"
-            if file.startswith(".") or not stat.S_ISREG(host.status(path).st_mode):
-                continue
-            yield (stem if suffix in SUFFIXES else file), path
+            name = stem if suffix in SUFFIXES else file
+            if NAME.fullmatch(name) and _is_file(host, path):
+                yield name, path
+
+
+def _is_file(host: Host, path: str) -> bool:
+    try:
+        return stat.S_ISREG(host.status(path).st_mode)
+    except OSError:
+        return False  # a link to nowhere

@@ -26,7 +26,7 @@ def make_disk(name: str = "sda", **more: object) -> Disk:
         model="ST4000NM0035",
         vendor="ATA",
         serial=f"SN-{name}",
-        wwn="0x5000c500a1b2c3d4",
+        wwn=f"0x5000c500a1b2{ord(name[-1]):04x}",
         firmware="TN02",
         size=4 * TB,
         logical_block=512,
@@ -207,6 +207,15 @@ def test_release_needs_an_identity(disks: tuple[str, ...], is_released: bool) ->
     assert bool(selection.chosen) is is_released
     if is_released:
         assert selection.chosen[0].released == ("gfs2",)
+
+
+def test_two_paths_to_one_medium() -> None:
+    """A disk that is seen twice (dual-path SAS without multipath) is not written twice at once."""
+    machine = make_machine(make_disk(wwn="0x5000c50011111111"), make_disk("sdb", wwn="naa.5000C50011111111"))
+    selection = choose_disks(machine, WipeOptions())
+    assert not selection.chosen
+    assert [held.reasons[0].code for held in selection.refused] == ["wipe.guard.twin"] * 2
+    assert [one.disk.name for one in choose_disks(machine, WipeOptions(disks=("/dev/sdb",))).chosen] == ["sdb"]
 
 
 def test_release_lifts_that_one_guard() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -35,8 +36,8 @@ class Console:
         self._thread.start()
 
     def _follow(self) -> None:
-        with self._log.open("wb") as log:
-            while chunk := self._stream.read1(65536) if hasattr(self._stream, "read1") else self._stream.read(1):
+        with self._stream, self._log.open("wb") as log:
+            while chunk := os.read(self._stream.fileno(), 65536):
                 log.write(chunk)
                 log.flush()
                 with self._news:

@@ -22,12 +22,13 @@ SSH_TIMEOUT = 240.0  # from the firmware's first byte, on an emulated CPU that o
 KERNEL = r"Linux version \d"
 LOGIN = r"login: "
 
-# `mitigations=off`: on an emulated CPU they only cost time.
 # `rd.shell=0 rd.emergency=poweroff`: a boot that fails ends QEMU, instead of a prompt that nobody answers.
+# `mitigations=off norandmaps`: QEMU's emulation translates shared code anew for each address it is mapped at, and a
+# page with a hundred thousand such translations takes minutes to be cleared byte by byte: soft lockups at random.
 CMDLINE = (
     "root=live:{files}/live.squashfs rd.live.image rd.live.overlay.overlayfs=1 ip=dhcp rd.neednet=1 "
     "console=tty0 console=ttyS0,115200 noeject BOOTIF=01-${net0/mac:hexhyp} rd.shell=0 rd.emergency=poweroff panic=-1 "
-    "mitigations=off"
+    "mitigations=off norandmaps"
 )
 
 

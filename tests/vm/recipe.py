@@ -57,8 +57,8 @@ install -m 644 "$root/tmp/initramfs" "$out/initramfs"
 """
 
 ENABLED = ("liveagent.service", "ssh.service", "lab-keepme.service")
-# Timers and monitors that a test lab does not want, what would activate disks before the agent has looked, and the
-# shutdown helpers that want an initramfs in /boot and otherwise hold a power-off up for 90 s.
+# Timers and monitors that a test lab does not want, what would activate disks before the agent has looked, cluster
+# services that take ten seconds to find no cluster, and the shutdown helpers that want an initramfs in /boot and otherwise hold a power-off up for 90 s.
 DISABLED = (
     "apt-daily.timer",
     "apt-daily-upgrade.timer",
@@ -75,6 +75,8 @@ DISABLED = (
     "mdmonitor.service",
     "nvmefc-boot-connections.service",
     "nvmf-autoconnect.service",
+    "o2cb.service",
+    "ocfs2.service",
     "smartmontools.service",
     "systemd-pstore.service",
     "systemd-timesyncd.service",

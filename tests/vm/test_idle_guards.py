@@ -56,7 +56,7 @@ STATES = (
     State(
         "md",
         "modprobe raid1; mdadm --quiet --create /dev/md77 --run --force --level=1 --metadata=1.2 --raid-devices=2 "
-        "$D missing </dev/null && mdadm --readonly /dev/md77",
+        "$D missing </dev/null && udevadm settle && mdadm --readonly /dev/md77",
         "mdadm --stop /dev/md77 && mdadm --zero-superblock $D",
         "md77|array",
     ),

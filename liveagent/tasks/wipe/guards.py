@@ -39,15 +39,15 @@ CLUSTER_TYPES = {
     "0xfb": "vmfs",
 }
 USE_WORDS = {
-    UseKind.MOUNTED: "mounted at",
-    UseKind.SWAP: "swap in use",
-    UseKind.MD: "part of the array",
+    UseKind.MOUNTED: "is mounted at",
+    UseKind.SWAP: "is swap in use",
+    UseKind.MD: "is part of the array",
     UseKind.LVM: "holds the logical volume",
     UseKind.CRYPT: "holds the encrypted volume",
-    UseKind.MULTIPATH: "a path of the multipath device",
-    UseKind.DM: "held by the device-mapper device",
-    UseKind.BCACHE: "part of the bcache",
-    UseKind.OTHER: "held by",
+    UseKind.MULTIPATH: "is a path of the multipath device",
+    UseKind.DM: "is held by the device-mapper device",
+    UseKind.BCACHE: "is part of the bcache",
+    UseKind.OTHER: "is held by",
 }
 # udev looks at a disk for a moment whenever it changes.
 LOCK_WAIT = 10.0
@@ -69,9 +69,9 @@ def want_reasons(disk: Disk, release: tuple[str, ...] = ()) -> tuple[Reason, ...
     if disk.read_only:
         reasons.append(Reason("wipe.guard.read_only", "is read-only"))
     for use in disk.uses:
+        who = "" if use.device == disk.name else f"{use.device} "
         what = USE_WORDS[use.kind]
-        on = "" if use.device == disk.name else f"{use.device} is "
-        words = f"{on}{what} {use.by}" if use.kind is not UseKind.SWAP else f"{on}{what}"
+        words = f"{who}{what}" if use.kind is UseKind.SWAP else f"{who}{what} {use.by}"
         reasons.append(Reason(f"wipe.guard.{use.kind.value}", words))
     reasons += _cluster_reasons(disk)
     return tuple(reason for reason in dict.fromkeys(reasons) if not reason.guard or reason.guard not in release)

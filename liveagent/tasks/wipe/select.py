@@ -90,7 +90,23 @@ def choose_disks(machine: Machine, options: WipeOptions) -> Selection:
             skipped.append(Held(disk, reasons))
         else:
             refused.append(Held(disk, reasons))
-    return Selection(tuple(chosen), tuple(skipped), tuple(refused), (*faults, *fault_list))
+    chosen, twins = part_twins(chosen)
+    return Selection(tuple(chosen), tuple(skipped), (*refused, *twins), (*faults, *fault_list))
+
+
+def part_twins(chosen: Sequence[Chosen]) -> tuple[list[Chosen], list[Held]]:
+    """Disks with one WWN are one medium on two paths: written side by side they would spoil each other."""
+    by_wwn: dict[str, list[Chosen]] = {}
+    for one in chosen:
+        by_wwn.setdefault(one.disk.wwn and _bare_wwn(one.disk.wwn), []).append(one)
+    alone = [one for one in chosen if not one.disk.wwn or len(by_wwn[_bare_wwn(one.disk.wwn)]) == 1]
+    twins = []
+    for one in chosen:
+        if one not in alone:
+            same = [other.disk.path for other in by_wwn[_bare_wwn(one.disk.wwn)] if other is not one]
+            text = f"is the same medium as {', '.join(same)} (WWN {one.disk.wwn}): name one of them by its path"
+            twins.append(Held(one.disk, (Reason("wipe.guard.twin", text),)))
+    return alone, twins
 
 
 def _excepted(options: WipeOptions, disks: Sequence[Disk]) -> tuple[set[str], list[Reason]]:

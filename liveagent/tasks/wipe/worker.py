@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import secrets
 import time
 from collections.abc import Mapping
@@ -107,6 +108,8 @@ class Worker:
         try:
             disk_io.reread_partitions(armed)
         except OSError as error:
+            if error.errno == errno.EINVAL:
+                return  # a device that has no partitions
             self._context.line(f"Failed to re-read the partition table: {error.strerror}, ignoring", self.disk.name)
 
     def _overwrite(self, armed: Armed) -> None:
@@ -211,7 +214,7 @@ class Worker:
     def _end_refused(self, refusal: Refusal) -> Mapping[str, JSON]:
         held = Held(refusal.disk, refusal.reasons)
         for reason in refusal.reasons:
-            self._find(reason.code, Verdict.REFUSED, f"refused just before the first write: it {reason.text}")
+            self._find(reason.code, Verdict.REFUSED, f"refused just before the first write: {reason.text}")
         row = describe_held(held, Verdict.REFUSED)
         self._context.part_finished(self.disk.name, Verdict.REFUSED, held.text, row)
         return row

@@ -1,0 +1,237 @@
+"""The commands as a person or a program types them: exit statuses, what goes to stdout, what is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from tests.conftest import MakeLoop
+
+MIB = 1024 * 1024
+MARK = b"what must not survive the wipe! "
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """Run `liveagent` with a state of this test's own, and an empty configuration."""
+    config = tmp_path / "test.conf"
+    config.write_text("[agent]\ndrain = 1s\n")
+    environment = {**os.environ, "LIVEAGENT_RUNTIME_DIR": str(tmp_path / "run")}
+    environment.pop("SPEEDISO", None)
+
+    def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        common = ["--config", str(config), "--state", str(tmp_path / "state")]
+        return subprocess.run(
+            [sys.executable, "-m", "liveagent", *common, *words],
+            env={**environment, **more},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+def backing(device: str) -> Path:
+    return Path(Path(f"/sys/block/{Path(device).name}/loop/backing_file").read_text().strip())
+
+
+def test_help_says_what_will_happen(command: Command) -> None:
+    """From --help alone it is clear how to see what a boot with SPEEDISO=wipe will do."""
+    text = command("--help").stdout
+    words = " ".join(text.split())
+    assert "SPEEDISO=wipe" in words and "--dry-run" in words and "`liveagent plan` shows" in words
+    for name in [
+        "run",
+        "plan",
+        "list",
+        "show",
+        "status",
+        "cancel",
+        "history",
+        "report",
+        "inventory",
+        "record",
+        "doctor",
+        "receive",
+        "daemon",
+    ]:
+        assert f"\n  {name} " in text
+        assert command(name, "--help").returncode == 0
+
+
+def test_list_and_show(command: Command) -> None:
+    """The tasks there are; one task's options with their defaults; a typo is answered with the nearest name."""
+    tasks = {row["task"]: row for row in json.loads(command("list", "--json").stdout)}
+    assert tasks["wipe"]["destructive"] is True
+    options = {row["option"]: row for row in json.loads(command("show", "wipe", "--json").stdout)["options"]}
+    assert options["disks"]["default"] == "all" and options["verify"]["default"] == "sample"
+    assert set(options) >= {"disks", "except", "method", "passes", "pattern", "verify"}
+    wrong = command("show", "wip")
+    assert wrong.returncode == 2 and "did you mean wipe?" in wrong.stderr
+
+
+@pytest.mark.loop
+def test_json_is_alone_on_stdout(command: Command, make_loop: MakeLoop) -> None:
+    """With --json a program reads one document; everything for people goes to stderr."""
+    device = make_loop(8 * MIB, MARK)
+    done = command("run", "wipe", "--disks", device, "--yes", "--json")
+    result = json.loads(done.stdout)
+    assert done.returncode == 0 and result["verdict"] == "pass"
+    assert result["tasks"][0]["data"]["disks"][0]["path"] == device
+    assert json.loads(command("report", "--json").stdout) == result
+    assert "wipe" in done.stderr
+    rows = json.loads(command("history", "--json").stdout)
+    assert [(row["tasks"], row["verdict"]) for row in rows] == [("wipe", "pass")]
+
+
+@pytest.mark.loop
+def test_dry_run_touches_nothing(command: Command, make_loop: MakeLoop) -> None:
+    """A dry run shows the table, leaves no run, no lock and no byte changed; with refusals it exits 4."""
+    device, protected = make_loop(8 * MIB, MARK), make_loop(8 * MIB)
+    before = backing(device).read_bytes()
+    done = command("run", "wipe", "--disks", device, "--dry-run")
+    assert done.returncode == 0 and device in done.stdout and "overwrite" in done.stdout
+    assert backing(device).read_bytes() == before
+    subprocess.run(["blockdev", "--setro", protected], check=True, timeout=30)
+    done = command("run", "wipe", "--disks", f"{device},{protected}", "--dry-run", "--json")
+    assert done.returncode == 4
+    document = json.loads(done.stdout)
+    preview = document["tasks"][0]["preview"]
+    assert [row["path"] for row in preview["wipe"]] == [device]
+    assert [row["path"] for row in preview["refused"]] == [protected]
+    assert json.loads(command("history", "--json").stdout) == []
+
+
+@pytest.mark.loop
+def test_without_a_terminal_it_needs_yes(command: Command, make_loop: MakeLoop) -> None:
+    """A script that forgot --yes wipes nothing."""
+    device = make_loop(8 * MIB, MARK)
+    done = command("run", "wipe", "--disks", device)
+    assert done.returncode == 2 and "--yes" in done.stderr
+    assert backing(device).read_bytes()[: len(MARK)] == MARK
+
+
+@pytest.mark.loop
+@pytest.mark.parametrize("typed", ["", "yes", "wrong-serial"])
+def test_the_serial_must_be_typed(command: Command, make_loop: MakeLoop, tmp_path: Path, typed: str) -> None:
+    """On a terminal the machine's serial is asked for; anything else wipes nothing."""
+    device = make_loop(8 * MIB, MARK)
+    master, slave = pty.openpty()
+    argv = [sys.executable, "-m", "liveagent", "--state", str(tmp_path / "state"), "run", "wipe", "--disks", device]
+    process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env={**os.environ, "TERM": "xterm"})
+    os.close(slave)
+    shown = b""
+    while b"to go on" not in shown:
+        shown += os.read(master, 4096)
+    os.write(master, typed.encode() + b"\n")
+    try:
+        while data := os.read(master, 4096):
+            shown += data
+    except OSError:
+        pass  # the terminal's other side is closed
+    assert process.wait(30) == 130
+    os.close(master)
+    assert b"nothing was touched" in shown and b"will be lost" in shown
+    assert backing(device).read_bytes()[: len(MARK)] == MARK
+
+
+FAULTS = [
+    (["run"], "name the tasks"),
+    (["run", "wip"], "did you mean wipe?"),
+    (["run", "wipe", "--disk", "sda"], "did you mean disks?"),
+    (["run", "wipe", "--passes", "many"], "not a whole number"),
+    (["run", "wipe", "--passes", "0"], "not between 1 and 35"),
+    (["run", "wipe", "--pattern", "blue"], "none of random, zero, ones"),
+    (["run", "wipe", "--verify", "0%"], "a percentage"),
+    (["run", "wipe", "--release", "mounted"], "cannot be released"),
+    (["run", "wipe", "--disks", "sda", "--disks", "sdb"], "given twice"),
+    (["run", "wipe", "--callback", "example.test/x"], "http://"),
+    (["run", "wipe", "--then", "sleep"], "none of stay, reboot, poweroff"),
+    (["run", "../../etc/passwd"], "there is no task"),
+    (["run", "wipe", "stray"], "is no option"),
+    (["report", "none"], "there is no run"),
+    (["cancel"], "no run is on"),
+    (["receive", "--listen", "nowhere"], "ADDR:PORT"),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), FAULTS, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_usage_faults(command: Command, words: list[str], said: str) -> None:
+    """Every wrong word is exit status 2 and one clear sentence, and nothing has run."""
+    done = command(*words)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr and "Traceback" not in done.stderr
+    assert json.loads(command("history", "--json").stdout) == []
+
+
+def test_unknown_disk_refuses(command: Command) -> None:
+    """A disk that is not there refuses the whole task, before anything is touched."""
+    done = command("run", "wipe", "--disks", "serial:NO-SUCH-SERIAL", "--yes", "--json")
+    assert done.returncode == 4
+    assert json.loads(done.stdout)["verdict"] == "refused"
+
+
+def test_other_root_never_destroys(command: Command, tmp_path: Path) -> None:
+    """Below --root the disks of this machine are not the ones that were looked at."""
+    root = tmp_path / "root"
+    (root / "proc").mkdir(parents=True)
+    (root / "proc" / "cmdline").write_text("root=live:http://x/y rd.live.image SPEEDISO=wipe\n")
+    done = command("--root", str(root), "run", "wipe", "--yes", "--json")
+    assert done.returncode == 4
+    assert [finding["code"] for finding in json.loads(done.stdout)["tasks"][0]["findings"]] == ["task.root"]
+
+
+def test_plan_of_a_tree(command: Command, tmp_path: Path) -> None:
+    """`--root` tries a boot on a desk: what the cmdline asks for, and exit status 2 for its faults."""
+    (tmp_path / "root" / "proc").mkdir(parents=True)
+    line = tmp_path / "root" / "proc" / "cmdline"
+    line.write_text('SPEEDISO="wipe" liveagent.wipe.passes=3 liveagent.callback=http://127.0.0.1/x\n')
+    good = command("--root", str(tmp_path / "root"), "plan", "--json")
+    document = json.loads(good.stdout)
+    assert good.returncode == 0 and document["faults"] == []
+    assert document["tasks"][0]["task"] == "wipe" and document["tasks"][0]["options"]["passes"] == 3
+    line.write_text("SPEEDISO=wipe liveagent.wipe.passes=x liveagent.then=reboot liveagent.nonsense=1\n")
+    bad = command("--root", str(tmp_path / "root"), "plan", "--json")
+    assert bad.returncode == 2
+    codes = {fault["code"] for fault in json.loads(bad.stdout)["faults"]}
+    assert codes == {"plan.option.value", "plan.then.reboot", "plan.option.unknown"}
+
+
+def test_receive_prints_what_comes(tmp_path: Path, command: Command) -> None:
+    """The embedded receiver takes a run's events and shows them."""
+    argv = [sys.executable, "-m", "liveagent", "receive", "--listen", "127.0.0.1:0", "--dir", str(tmp_path / "kept")]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr and process.stdout
+        url = process.stderr.readline().split()[2].rstrip(";")
+        done = command("run", "wipe", "--disks", "serial:NONE", "--yes", "--callback", url)
+        assert done.returncode == 4
+        lines = [process.stdout.readline() for _ in range(3)]
+        assert any("run" in line for line in lines)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert list((tmp_path / "kept").glob("*/events.jsonl"))
+
+
+def test_report_as_a_page(command: Command, tmp_path: Path) -> None:
+    """The page stands by itself: no script, nothing fetched from elsewhere, everything escaped."""
+    command("run", "wipe", "--disks", "serial:<b>X</b>", "--yes")
+    page = tmp_path / "report.html"
+    assert command("report", "--html", str(page)).returncode == 4
+    text = page.read_text()
+    assert "REFUSED" in text and "&lt;b&gt;X&lt;/b&gt;" in text
+    assert "<b>X" not in text and "http" not in text.replace("http-equiv", "") and "<script" not in text

@@ -1,0 +1,341 @@
+"""The service as it runs: a real process, a pseudo-terminal for a console, a loop device for a disk."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from liveagent.receive import Receiver
+from tests.conftest import MakeLoop
+
+pytestmark = pytest.mark.loop
+
+MIB = 1024 * 1024
+MARK = b"what must not survive the wipe! "
+
+
+class Console:
+    """A pseudo-terminal, and everything that was written to it."""
+
+    def __init__(self) -> None:
+        self.master, slave = os.openpty()
+        self.path = os.ttyname(slave)
+        self._slave = slave  # kept open: a console outlives those who write to it
+        self._text = ""
+        self._changed = threading.Condition()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := os.read(self.master, 4096):
+                with self._changed:
+                    self._text += data.decode("utf-8", "replace")
+                    self._changed.notify_all()
+
+    @property
+    def text(self) -> str:
+        with self._changed:
+            return self._text
+
+    def wait_for(self, words: str, timeout: float = 60) -> str:
+        with self._changed:
+            if not self._changed.wait_for(lambda: words in self._text, timeout):
+                pytest.fail(f"{words!r} did not appear on the console:\n{self._text}")
+            return self._text
+
+    def type(self, data: bytes) -> None:
+        os.write(self.master, data)
+
+    def close(self) -> None:
+        os.close(self._slave)
+        os.close(self.master)
+
+
+class Service:
+    """A daemon of the tests' own, with its own state, runtime directory and configuration."""
+
+    def __init__(self, directory: Path, console: Console) -> None:
+        self.directory = directory
+        self.console = console
+        self.config = directory / "liveagent.conf"
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind(str(directory / "notify"))
+        self.notify.settimeout(30)
+
+    def configure(self, agent: dict[str, str], wipe: dict[str, str] | None = None) -> None:
+        agent = {"consoles": self.console.path, "countdown": "0s", **agent}
+        lines = ["[agent]", *(f"{key} = {value}" for key, value in agent.items())]
+        lines += ["[wipe]", *(f"{key} = {value}" for key, value in (wipe or {}).items())]
+        self.config.write_text("\n".join(lines) + "\n")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        environment = {**os.environ, "LIVEAGENT_RUNTIME_DIR": str(self.directory / "run")}
+        environment.pop("SPEEDISO", None)
+        return environment
+
+    @property
+    def program(self) -> list[str]:
+        common = ["--config", str(self.config), "--state", str(self.directory / "state")]
+        return [sys.executable, "-m", "liveagent", *common]
+
+    def start(self, word: str) -> subprocess.Popen[bytes]:
+        environment = {**self.environment, "NOTIFY_SOCKET": str(self.directory / "notify")}
+        if word:
+            environment["SPEEDISO"] = word
+        process = subprocess.Popen([*self.program, "daemon"], env=environment, stderr=subprocess.PIPE)
+        self.processes.append(process)
+        return process
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*self.program, *words], env=self.environment, capture_output=True, text=True, timeout=60)
+
+    def stop(self, process: subprocess.Popen[bytes]) -> int:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+        assert b"Traceback" not in errors, errors.decode()
+        return process.returncode
+
+    def runs(self) -> list[Path]:
+        return sorted((self.directory / "state" / "runs").glob("*"))
+
+    def result(self) -> dict[str, object]:
+        document: dict[str, object] = json.loads((self.runs()[-1] / "result.json").read_text())
+        return document
+
+    def close(self) -> None:
+        self.notify.close()
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait(30)
+            if process.stderr:
+                process.stderr.close()
+
+
+@pytest.fixture
+def console() -> Iterator[Console]:
+    console = Console()
+    yield console
+    console.close()
+
+
+@pytest.fixture
+def service(tmp_path: Path, console: Console) -> Iterator[Service]:
+    service = Service(tmp_path, console)
+    yield service
+    service.close()
+
+
+def arrivals(tmp_path: Path) -> list[str]:
+    """The lines that the receiver kept, of the one run there was."""
+    return next((tmp_path / "received").glob("*/events.jsonl")).read_text().splitlines()
+
+
+def backing(device: str) -> Path:
+    return Path(Path(f"/sys/block/{Path(device).name}/loop/backing_file").read_text().strip())
+
+
+def test_the_whole_way(service: Service, console: Console, make_loop: MakeLoop, tmp_path: Path) -> None:
+    """One word in the environment; the disk is wiped, the console shows it, and the result arrives."""
+    device = make_loop(32 * MIB, MARK)
+    with Receiver(("127.0.0.1", 0), tmp_path / "received", secret="a secret of the test") as receiver:
+        service.configure(
+            {"callback": receiver.url, "callback_secret": "a secret of the test", "countdown": "2s"}, {"disks": device}
+        )
+        process = service.start("wipe")
+        console.wait_for("DESTROYS DATA on this machine in 1 s")
+        console.wait_for("wipe: PASS: 1 disk erased")
+        assert service.command("attach").returncode == 0  # returns when the run has ended
+        last = len((service.runs()[-1] / "events.jsonl").read_text().splitlines())
+        assert receiver.wait(last, 30)
+        assert service.notify.recv(64) == b"READY=1"
+        assert service.stop(process) == 0
+    result = service.result()
+    assert MARK not in backing(device).read_bytes()
+    arrived = [json.loads(line) for line in arrivals(tmp_path)]
+    assert [event["sequence"] for event in arrived] == [str(number + 1) for number in range(last)]
+    assert arrived[-1]["data"] == result and result["verdict"] == "pass"
+    assert "a secret of the test" not in json.dumps(arrived) + console.text
+
+
+@pytest.mark.parametrize("typed", [b"\x03", b"stop\r"], ids=["ctrl-c", "stop"])
+def test_countdown_is_stopped_on_the_console(
+    service: Service, console: Console, make_loop: MakeLoop, typed: bytes
+) -> None:
+    """A technician before the rack can stop it; then nothing at all was written."""
+    device = make_loop(8 * MIB, MARK)
+    before = backing(device).read_bytes()
+    service.configure({"countdown": "60s"}, {"disks": device})
+    process = service.start("wipe")
+    console.wait_for("DESTROYS DATA")
+    console.type(b"\xff\x03\x00garbage")
+    console.wait_for("garbage")  # its echo
+    console.wait_for("in 55 s")
+    console.type(b"\r" + typed if typed.startswith(b"s") else typed)
+    console.wait_for("nothing was begun")
+    assert service.stop(process) == 0
+    assert service.result()["verdict"] == "cancelled"
+    assert backing(device).read_bytes() == before
+
+
+def test_countdown_is_stopped_over_ssh(service: Service, console: Console, make_loop: MakeLoop) -> None:
+    """`liveagent cancel` ends the run and not the service."""
+    device = make_loop(8 * MIB, MARK)
+    service.configure({"countdown": "60s"}, {"disks": device})
+    process = service.start("wipe")
+    console.wait_for("DESTROYS DATA")
+    status = json.loads(service.command("status", "--json").stdout)
+    assert (status["state"], status["word"]) == ("running", "wipe")
+    assert service.command("run", "wipe", "--disks", device, "--yes").returncode == 3
+    assert service.command("cancel").returncode == 0
+    console.wait_for("nothing was begun")
+    assert process.poll() is None
+    assert service.stop(process) == 0
+    assert backing(device).read_bytes()[: len(MARK)] == MARK
+
+
+def test_killed_in_the_middle_starts_nothing_anew(
+    service: Service, console: Console, make_loop: MakeLoop, tmp_path: Path
+) -> None:
+    """kill -9 in mid-wipe, and the service is started again: the broken run is reported, and nothing runs."""
+    device = make_loop(256 * MIB, MARK)
+    with Receiver(("127.0.0.1", 0), tmp_path / "received") as receiver:
+        service.configure({"callback": receiver.url}, {"disks": device, "passes": "35"})
+        process = service.start("wipe")
+        console.wait_for("overwrite 1/35")
+        process.kill()
+        process.wait(30)
+        written = backing(device).read_bytes()
+        again = service.start("wipe")
+        console.wait_for("Nothing is started anew")
+        last = len((service.runs()[-1] / "events.jsonl").read_text().splitlines())
+        assert receiver.wait(last, 60)
+        assert len(service.runs()) == 1
+        assert service.stop(again) == 0
+    assert backing(device).read_bytes() == written
+    result = service.result()
+    assert result["verdict"] == "unknown"
+    arrived = [json.loads(line) for line in arrivals(tmp_path)]
+    assert [int(event["sequence"]) for event in arrived] == list(range(1, last + 1))
+    assert arrived[-1]["type"] == "liveagent.run.finished"
+
+
+def test_stopped_in_the_middle(service: Service, console: Console, make_loop: MakeLoop) -> None:
+    """SIGTERM in mid-wipe: the run ends in order, cancelled, and the disk is not called erased."""
+    device = make_loop(256 * MIB, MARK)
+    service.configure({}, {"disks": device, "passes": "35"})
+    process = service.start("wipe")
+    console.wait_for("overwrite 1/35")
+    assert service.stop(process) == 0
+    result = service.result()
+    assert result["verdict"] == "cancelled"
+    assert result["tasks"][0]["data"]["disks"][0]["status"] == "not-erased"  # type: ignore[index]
+
+
+def test_idle(service: Service, console: Console) -> None:
+    """Without a word nothing runs, the service is ready at once, and says so."""
+    service.configure({})
+    process = service.start("")
+    console.wait_for("idle: no task was asked for")
+    assert service.notify.recv(64) == b"READY=1"
+    assert json.loads(service.command("status", "--json").stdout)["state"] == "idle"
+    assert service.stop(process) == 0
+    assert service.runs() == []
+
+
+BAD = [
+    ("wip", {}, "did you mean wipe?", "plan.word.unknown"),
+    ("../../etc/passwd", {}, "there is no task '../../etc/passwd'", "plan.word.unknown"),
+    ("wipe", {"passes": "many"}, "'many' is not a whole number", "plan.option.value"),
+    ("wipe", {"disk": "sda"}, "did you mean disks?", "plan.option.unknown"),
+]
+
+
+@pytest.mark.parametrize(("word", "wipe", "said", "code"), BAD)
+def test_a_wrong_request_is_said_and_reported(
+    service: Service,
+    console: Console,
+    make_loop: MakeLoop,
+    tmp_path: Path,
+    word: str,
+    wipe: dict[str, str],
+    said: str,
+    code: str,
+) -> None:
+    """Nothing runs, every console says why, the receiver is told, and the service stays up."""
+    device = make_loop(8 * MIB, MARK)
+    with Receiver(("127.0.0.1", 0), tmp_path / "received") as receiver:
+        service.configure({"callback": receiver.url}, {"disks": device, **wipe})
+        process = service.start(word)
+        console.wait_for(said)
+        assert receiver.wait(3, 30)
+        assert service.notify.recv(64) == b"READY=1"
+        assert process.poll() is None
+        assert service.stop(process) == 0
+    result = service.result()
+    assert code in [finding["code"] for finding in result["findings"]]  # type: ignore[attr-defined]
+    assert result["tasks"] == []
+    assert backing(device).read_bytes()[: len(MARK)] == MARK
+
+
+def test_config_url_that_is_not_to_be_had(service: Service, console: Console, make_loop: MakeLoop) -> None:
+    """The document that may have said which disks to leave alone is missing: nothing runs."""
+    device = make_loop(8 * MIB, MARK)
+    service.configure({"config": "http://127.0.0.1:9/config.json?token=hidden", "config_wait": "1s"}, {"disks": device})
+    process = service.start("wipe")
+    console.wait_for("could not be had within 1 s")
+    assert service.stop(process) == 0
+    assert backing(device).read_bytes()[: len(MARK)] == MARK
+    assert "hidden" not in console.text + (service.runs()[-1] / "events.jsonl").read_text()
+
+
+def test_state_that_cannot_be_written(service: Service, console: Console, make_loop: MakeLoop, tmp_path: Path) -> None:
+    """A full state directory is said; the wipe goes on, and its result still arrives."""
+    device = make_loop(16 * MIB, MARK)
+    state = tmp_path / "state"
+    state.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k,nr_inodes=8", "tmpfs", str(state)], check=True, timeout=30)
+    try:
+        (state / "ballast").write_bytes(bytes(12 * 1024))
+        with Receiver(("127.0.0.1", 0), tmp_path / "received") as receiver:
+            service.configure({"callback": receiver.url}, {"disks": device})
+            process = service.start("wipe")
+            console.wait_for("wipe: PASS: 1 disk erased")
+            console.wait_for("the run goes on")
+            assert receiver.wait(6, 30)
+            assert service.stop(process) == 0
+        arrived = [json.loads(line) for line in arrivals(tmp_path)]
+        assert arrived[-1]["type"] == "liveagent.run.finished"
+    finally:
+        subprocess.run(["umount", str(state)], check=True, timeout=30)
+
+
+def test_undelivered_run_of_a_command_is_adopted(
+    service: Service, console: Console, make_loop: MakeLoop, tmp_path: Path
+) -> None:
+    """What a run by hand could not deliver is delivered by the daemon once the receiver is there."""
+    device = make_loop(8 * MIB, MARK)
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    service.configure({"callback": f"http://127.0.0.1:{port}/", "drain": "1s"}, {"disks": device})
+    done = service.command("run", "wipe", "--yes")
+    assert done.returncode == 0 and "not delivered to callback" in done.stderr
+    process = service.start("")
+    console.wait_for("was not delivered to callback: going on")
+    with Receiver(("127.0.0.1", port), tmp_path / "received") as receiver:
+        last = len((service.runs()[-1] / "events.jsonl").read_text().splitlines())
+        assert receiver.wait(last, 90)
+        console.wait_for("is delivered")
+        assert service.stop(process) == 0
