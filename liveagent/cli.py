@@ -268,47 +268,18 @@ def show(shell: Shell, task: str, as_json: bool) -> None:
 @click.pass_obj
 def inventory(shell: Shell, as_json: bool) -> None:
     """This machine: who it is, and its disks."""
-    from liveagent.machine import probe_machine
-    from liveagent.report.lines import render_bytes
+    from liveagent.command import machine
 
-    machine = probe_machine(shell.host)
-    if as_json:
-        print_json(machine.encode())
-        return
-    for name, value in machine.identity.encode().items():
-        click.echo(f"{name:10} {value or 'unknown'}")
-    click.echo("")
-    rows = [
-        (d.path, d.transport.value, d.model or "-", d.serial or "-", render_bytes(d.size), _describe(d))
-        for d in machine.disks
-    ]
-    print_table(("disk", "kind", "model", "serial", "size", "holds"), rows)
-
-
-def _describe(disk: Any) -> str:
-    uses = [f"{use.device} {use.kind.value} {use.by}" for use in disk.uses]
-    return ", ".join([*dict.fromkeys(content.kind for content in disk.contents), *uses]) or "-"
+    machine.show_inventory(shell, as_json)
 
 
 @main.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 def record(directory: Path) -> None:
     """Capture this machine in DIR for replay, its secrets left out."""
-    from liveagent.boot import read_sources
-    from liveagent.machine import probe_machine
-    from liveagent.recording import Recorder
-    from liveagent.scrub import Scrubber
+    from liveagent.command import machine
 
-    if directory.exists() and any(directory.iterdir()):
-        fail(f"{directory} is not empty: name another directory", EXIT_USAGE)
-    recorder = Recorder(directory, Scrubber().text)
-    try:
-        machine = probe_machine(recorder)
-        read_sources(recorder, "")
-        recorder.save()
-    except OSError as error:
-        fail(f"Failed to record to {directory}: {error}")
-    tell(f"recorded {machine.identity.serial or 'a machine without a serial'} to {directory}")
+    machine.record(directory)
 
 
 @main.command()
@@ -316,23 +287,9 @@ def record(directory: Path) -> None:
 @click.pass_obj
 def doctor(shell: Shell, as_json: bool) -> None:
     """Check whether this machine is fit to run the agent."""
-    from liveagent.boot import make_request, read_sources
-    from liveagent.doctor import examine
-    from liveagent.events import worst
-    from liveagent.machine import probe_machine
-    from liveagent.settings import parse_settings
+    from liveagent.command import machine
 
-    request = make_request(os.environ, *read_sources(shell.host, shell.config))
-    settings, faults = parse_settings(request.agent)
-    found = examine(shell.host, shell.places, settings, probe_machine(shell.host))
-    verdict = worst(finding.verdict for finding in found)
-    if as_json:
-        print_json({"verdict": verdict.value, "findings": [finding.encode() for finding in found]})
-    else:
-        print_table(("verdict", "part", "what was found"), [(str(f.verdict), f.part, f.summary) for f in found])
-        for fault in (*request.faults, *faults):
-            click.echo(f"fault  {fault}")
-    sys.exit(EXIT_USAGE if request.faults or faults else EXIT_STATUS[verdict])
+    sys.exit(machine.show_doctor(shell, as_json))
 
 
 # -- what runs, and what ran ------------------------------------------------------------------------
@@ -464,9 +421,10 @@ def ask_for_serial(machine: Machine, previews: Sequence[Preview]) -> None:
         if preview.serious:
             tell(preview.serious)
     identity = machine.identity
-    word = identity.serial or identity.uuid or identity.hostname or "wipe"
+    names = {"serial": identity.serial, "UUID": identity.uuid, "host name": identity.hostname}
+    what, word = next(((what, name) for what, name in names.items() if name), ("name", "this machine"))
     if not sys.stdin.isatty():
         fail("this destroys data: there is no terminal to ask on, so say --yes", EXIT_USAGE)
-    typed = click.prompt(f"Type {word} to go on", default="", show_default=False, err=True)
+    typed = click.prompt(f"Type this machine's {what}, {word}, to go on", default="", show_default=False, err=True)
     if typed.strip() != word:
         fail("that is not it; nothing was touched", EXIT_STATUS[Verdict.CANCELLED])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Callable
 
 from liveagent import __version__
-from liveagent.boot import Request, make_request, read_sources
+from liveagent.boot import Request, Sections, make_request, read_sources
 from liveagent.cmdline import Cmdline
 from liveagent.document import NoDocument, fetch_document
 from liveagent.engine import Cancel, finish
@@ -42,11 +42,15 @@ SYSTEM_MANAGER = "/run/systemd/notify"
 
 
 def take_request(
-    host: Host, config: str, environment: Mapping[str, str], say: Callable[[str], None]
+    host: Host,
+    config: str,
+    environment: Mapping[str, str],
+    say: Callable[[str], None],
+    by_hand: Sections | None = None,
 ) -> tuple[Request, Cmdline]:
     """Everything that was asked for, the config URL fetched. What cannot be had is a fault of the request."""
     words, files, policy, line = read_sources(host, config)
-    request = make_request(environment, words, files, policy, line)
+    request = make_request(environment, words, files, policy, line, by_hand=by_hand)
     settings, faults = parse_settings(request.agent)
     if not settings.config or faults:
         return request, line
@@ -54,8 +58,7 @@ def take_request(
         document = fetch_document(host, settings.config, settings.config_wait, settings.callback_ca, say)
     except NoDocument as error:
         return dataclasses.replace(request, faults=(*request.faults, error.fault)), line
-    words, files, policy, line = read_sources(host, config)
-    return make_request(environment, words, files, policy, line, document), line
+    return make_request(environment, words, files, policy, line, document, by_hand), line
 
 
 class Daemon:

@@ -67,7 +67,12 @@ def make_plan(request: Request, registry: Registry, at_boot: bool = True) -> Pla
     origin = request.word.origin if request.word else ""
     steps: list[Step] = []
     units: list[str] = []
-    for name in (part.strip() for part in word.split(",")) if word else ():
+    names = [part.strip() for part in word.split(",")] if word else []
+    # Two steps of one name could not be told apart in the record, and share their options anyway.
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        found.append(Fault("plan.word.twice", origin, f"SPEEDISO: {render_names(twice)} is named twice"))
+    for name in dict.fromkeys(names):
         task = registry.find(name)
         if isinstance(task, Task):
             step, step_faults = make_step(task, request.sections.get(name, {}))

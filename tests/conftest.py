@@ -59,4 +59,5 @@ def make_loop(tmp_path: Path) -> Iterator[MakeLoop]:
     yield make
     for device in made:
         with contextlib.suppress(subprocess.CalledProcessError):
+            subprocess.run(["blockdev", "--setrw", device], check=True, timeout=30)
             subprocess.run(["losetup", "--detach", device], check=True, timeout=30)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from liveagent import cli
-from liveagent.boot import BY_HAND, Request, Sections, make_request, read_sources
+from liveagent.boot import BY_HAND, Request, Sections
 from liveagent.daemon import take_request
 from liveagent.engine import Cancel, exit_status
 from liveagent.events import EXIT_STATUS, EXIT_USAGE, worst
@@ -62,22 +62,17 @@ def run(shell: cli.Shell, given: Given, dry_run: bool, yes: bool, as_json: bool)
 
 
 def gather(shell: cli.Shell, given: Given, registry: Registry) -> Request:
-    """What was typed, over what the boot and the files say. The boot's own word and config URL count only as booted."""
-    words, files, policy, line = read_sources(shell.host, shell.config)
-    names = [name.strip() for name in given.tasks.split(",")]
+    """What was typed, over what the boot, the config URL and the files say."""
+    # As booted, the tasks are not known yet: an option then belongs to every task that has it.
+    names = registry.names() if given.as_booted else [name.strip() for name in given.tasks.split(",")]
     by_hand, faults = parse_extra(given.extra, names, registry)
     for key in ("callback", "then"):
         value = getattr(given, key)
         if value:
             by_hand.setdefault("agent", {})[key] = Setting(value, BY_HAND)
-    if given.as_booted:
-        request, _ = take_request(shell.host, shell.config, os.environ, cli.tell)
-        # A hand has the last word over options, not over what the boot asks for.
-        typed = {section: {**request.sections.get(section, {}), **settings} for section, settings in by_hand.items()}
-        merged = {**request.sections, **typed}
-        return dataclasses.replace(request, sections=merged, faults=(*request.faults, *faults))
-    request = make_request({"SPEEDISO": given.tasks}, words, files, policy, line, by_hand=by_hand)
-    word = Setting(given.tasks, BY_HAND)
+    environment = os.environ if given.as_booted else {"SPEEDISO": given.tasks}
+    request, _ = take_request(shell.host, shell.config, environment, cli.tell, by_hand)
+    word = request.word if given.as_booted else Setting(given.tasks, BY_HAND)
     return dataclasses.replace(request, word=word, faults=(*request.faults, *faults))
 
 

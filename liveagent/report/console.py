@@ -61,7 +61,7 @@ class Tty:
         """Take a line; never waits."""
         if len(self._queue) == QUEUE:
             self._dropped += 1
-        self._queue.append(line)
+        self._queue.append(clean(line))
         self._wake.set()
 
     def stop(self, until: float) -> None:

@@ -480,9 +480,9 @@ def test_no_room_to_compact(small: Path) -> None:
 
 
 def test_memory_is_flat(directory: Path) -> None:
-    """100,000 lines through the spool, a reader and several compactions cost no more memory than a thousand."""
+    """100,000 lines through the spool, a reader and some compactions cost no more memory than a thousand."""
     process = psutil.Process()
-    with opened(directory, limit=4_000_000) as spool:
+    with opened(directory, limit=12_000_000) as spool:
         reader = Reader(spool.path, spool=spool)
 
         def work(count: int) -> int:

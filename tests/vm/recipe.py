@@ -58,7 +58,8 @@ install -m 644 "$root/tmp/initramfs" "$out/initramfs"
 
 ENABLED = ("liveagent.service", "ssh.service", "lab-keepme.service")
 # Timers and monitors that a test lab does not want, what would activate disks before the agent has looked, cluster
-# services that take ten seconds to find no cluster, and the shutdown helpers that want an initramfs in /boot and otherwise hold a power-off up for 90 s.
+# services that take ten seconds to find no cluster, and shutdown helpers that want an initramfs in /boot and without
+# one hold a power-off up for 90 s.
 DISABLED = (
     "apt-daily.timer",
     "apt-daily-upgrade.timer",
