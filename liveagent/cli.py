@@ -6,9 +6,7 @@ import dataclasses
 import json
 import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -381,28 +379,9 @@ def _directory(shell: Shell, name: str) -> Path:
 @click.option("--secret", default="", metavar="S", help="Take only what is signed with this secret.")
 def receive(listen: str, directory: str, secret: str) -> None:
     """Receive callbacks: for a desk, a demo and tests."""
-    from liveagent.receive import Receiver
-    from liveagent.report.lines import Lines
+    from liveagent.command import receive as command
 
-    address, colon, port = listen.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        fail(f"--listen {listen}: say ADDR:PORT, e.g. 127.0.0.1:8080", EXIT_USAGE)
-    lines = Lines()
-    done = threading.Event()
-
-    def show_event(event: Any) -> None:
-        for line in lines.render(event):
-            click.echo(line)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: done.set())
-    where = Path(directory) if directory else None
-    try:
-        with Receiver((address.strip("[]"), int(port)), where, secret=secret, on_event=show_event) as receiver:
-            tell(f"receiving at {receiver.url}; Ctrl-C ends it")
-            done.wait()
-    except (OSError, ValueError) as error:
-        fail(f"Failed to receive at {listen}: {error}")
+    command.receive(listen, directory, secret)
 
 
 @main.command()

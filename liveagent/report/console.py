@@ -26,6 +26,8 @@ POLL = 0.5
 # What comes within so many seconds was typed, or was noise, together.
 BURST = 0.1
 CTRL_C = b"\x03"
+# Two names may lead to one terminal: what is read of it and what is set is one step.
+_ATTRIBUTES = threading.Lock()
 
 
 def choose_consoles(line: Cmdline, configured: Sequence[str]) -> tuple[str, ...]:
@@ -48,6 +50,7 @@ class Tty:
         self._queue: collections.deque[str] = collections.deque(maxlen=QUEUE)
         self._rest = b""
         self._dropped = 0
+        self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._until = float("inf")
@@ -59,9 +62,9 @@ class Tty:
 
     def write(self, line: str) -> None:
         """Take a line; never waits."""
-        if len(self._queue) == QUEUE:
-            self._dropped += 1
-        self._queue.append(clean(line))
+        with self._lock:
+            self._dropped += len(self._queue) == QUEUE
+            self._queue.append(clean(line))
         self._wake.set()
 
     def stop(self, until: float) -> None:
@@ -93,11 +96,10 @@ class Tty:
         if self._file < 0:
             self._file = self._host.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
         if not self._rest:
-            if self._dropped:
+            with self._lock:
                 dropped, self._dropped = self._dropped, 0
-                self._rest = f"[{dropped} lines dropped]\r\n".encode()
-            else:
-                self._rest = self._queue.popleft().encode("utf-8", "replace") + b"\r\n"
+                line = f"[{dropped} lines dropped]" if dropped else self._queue.popleft()
+            self._rest = line.encode("utf-8", "replace") + b"\r\n"
         try:
             written = os.write(self._file, self._rest)
         except BlockingIOError:
@@ -130,11 +132,11 @@ class Consoles:
             tty.start()
 
     def write(self, *lines: str) -> None:
-        """Take lines; never waits. What would move a cursor is taken out."""
+        """Take lines; never waits."""
         for tty in self._ttys:
             for line in lines:
                 for part in line.split("\n"):
-                    tty.write(clean(part))
+                    tty.write(part)
 
     def stop(self, timeout: float = 3.0) -> None:
         """Let what was written go out for at most `timeout` seconds."""
@@ -229,19 +231,17 @@ def _hear(file: int, done: threading.Event) -> bool:
 @contextlib.contextmanager
 def _as_typed(file: int) -> Iterator[None]:
     """Every byte as it is typed: without this the terminal keeps Ctrl-C for itself. Put back afterwards."""
-    try:
-        changed = termios.tcgetattr(file)
-    except termios.error:
-        yield
-        return
-    cleared = changed[3] & (termios.ISIG | termios.ICANON)
-    changed[3] &= ~cleared
-    termios.tcsetattr(file, termios.TCSANOW, changed)
+    cleared = 0
+    with _ATTRIBUTES, contextlib.suppress(termios.error):  # what is no terminal has none
+        attributes = termios.tcgetattr(file)
+        cleared = attributes[3] & (termios.ISIG | termios.ICANON)
+        attributes[3] &= ~cleared
+        termios.tcsetattr(file, termios.TCSANOW, attributes)
     try:
         yield
     finally:
-        # Only those flags: two names may lead to one terminal, and a getty may have set others meanwhile.
-        with contextlib.suppress(termios.error):
-            now = termios.tcgetattr(file)
-            now[3] |= cleared
-            termios.tcsetattr(file, termios.TCSANOW, now)
+        # Only those flags: a getty may have set others meanwhile.
+        with _ATTRIBUTES, contextlib.suppress(termios.error):
+            attributes = termios.tcgetattr(file)
+            attributes[3] |= cleared
+            termios.tcsetattr(file, termios.TCSANOW, attributes)

@@ -1,8 +1,10 @@
-"""The consoles, on real pseudo-terminals: every one gets every line, none holds the others up, and noise stops nothing."""
+"""The consoles, on real pseudo-terminals: each gets every line, none holds the others up, and noise stops nothing."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import fcntl
 import os
 import pty
 import queue
@@ -32,13 +34,14 @@ class Terminal:
         self.master, self._slave = pty.openpty()
         self.path = os.ttyname(self._slave)
         self.text = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def read_until(self, words: str) -> str:
         limit = time.monotonic() + LONG
         while words not in self.text:
             if not select.select([self.master], [], [], max(0.0, limit - time.monotonic()))[0]:
                 pytest.fail(f"{words!r} did not arrive at {self.path}: {self.text[-500:]!r}")
-            self.text += os.read(self.master, 65536).decode()
+            self.text += self._decoder.decode(os.read(self.master, 65536))
         return self.text
 
     def type(self, data: bytes) -> None:
@@ -49,6 +52,15 @@ class Terminal:
         limit = time.monotonic() + LONG
         while not want(self.flags):
             assert time.monotonic() < limit, f"the flags of {self.path} stay {self.flags:o}"
+            os.sched_yield()
+
+    def type_and_wait(self, words: str) -> None:
+        """Type a line, and wait until whoever listens has taken it: the echo says that it is there to be read."""
+        self.type(words.encode() + b"\r")
+        self.read_until(words + "\r\n")
+        limit = time.monotonic() + LONG
+        while fcntl.ioctl(self._slave, termios.FIONREAD, bytes(4)) != bytes(4):
+            assert time.monotonic() < limit, f"nobody reads {self.path}"
             os.sched_yield()
 
     @property
@@ -119,10 +131,10 @@ def test_a_console_that_blocks(terminals: list[Terminal]) -> None:
         assert time.monotonic() - begun < 5
         # Even the thread of the blocked one has let go.
         assert threads() == []
-    # What it did not take was counted: whoever comes back to it is told.
+    # The terminal itself can be used again.
     with started(blocked.path) as consoles:
         consoles.write("a new beginning")
-        assert "line 0 " in blocked.read_until("a new beginning")
+        blocked.read_until("a new beginning")
 
 
 def test_dropped_lines_are_said(terminals: list[Terminal]) -> None:
@@ -132,9 +144,9 @@ def test_dropped_lines_are_said(terminals: list[Terminal]) -> None:
         for number in range(3 * QUEUE):
             consoles.write(f"line {number} " + "x" * 60)
         text = blocked.read_until(f"line {3 * QUEUE - 1} ")
-    assert text.count("lines dropped]") >= 1
     dropped = sum(int(part.rpartition("[")[2]) for part in text.split(" lines dropped]")[:-1])
-    assert dropped + text.count("line ") - 0 == 3 * QUEUE
+    assert dropped > QUEUE
+    assert dropped + text.count("line ") == 3 * QUEUE
 
 
 def test_a_console_that_vanishes_and_comes_back(terminals: list[Terminal], tmp_path: Path) -> None:
@@ -212,29 +224,21 @@ def test_typed_letter_by_letter(terminals: list[Terminal]) -> None:
         assert asked.get(timeout=LONG) == terminals[0].path
 
 
-@pytest.mark.parametrize("noise", [b"nonstop\r", b"stopp\r", b"stop", b"s\rt\ro\rp\r", b"\x00\x03\xff", b"x\x03\r"])
+# Without XOFF, which would stop the echo that the test looks at.
+NOISE = bytes(random.Random(1).randrange(256) for _ in range(1000)).replace(b"\x13", b"") + b"x\x03y"
+
+
+@pytest.mark.parametrize(
+    "noise", [b"nonstop\r", b"stopp\r", b"stop", b"s\rt\ro\rp\r", b"\x00\x03\xff", b"x\x03\r", NOISE], ids=range(7)
+)
 def test_noise_is_not_heard(terminals: list[Terminal], noise: bytes) -> None:
-    """A line that is not the word, and the byte 3 among others, stop nothing; the word after them does."""
+    """What is not the word, and the byte 3 among others, stop nothing; Ctrl-C after them does."""
     with listening(terminals[0]) as asked:
         terminals[0].type(noise)
-        # A second console is asked for real: by then the first was read.
-        terminals[0].type(b"\r")
-        if noise == b"stop":
-            pytest.skip("with Enter it is the word") if asked.get(timeout=LONG) else None
-        terminals[0].type(b"stop\r")
-        assert asked.get(timeout=LONG) == terminals[0].path
-    assert asked.empty()
-
-
-def test_a_burst_of_noise(terminals: list[Terminal]) -> None:
-    """An unplugged serial line sends anything, the byte 3 included; Ctrl-C afterwards still counts."""
-    source = random.Random(1)
-    with listening(terminals[0]) as asked:
-        burst = bytes(source.randrange(256) for _ in range(2000)) + b"x\x03y"
-        assert burst.count(3) > 3
-        terminals[0].type(burst)
-        with contextlib.suppress(queue.Empty):
-            pytest.fail(f"noise was taken for a person at {asked.get(timeout=1)}")
+        terminals[0].type_and_wait("one")
+        # Whoever had taken it for the word would not read this any more.
+        terminals[0].type_and_wait("two")
+        assert asked.empty()
         terminals[0].type(b"\x03")
         assert asked.get(timeout=LONG) == terminals[0].path
 

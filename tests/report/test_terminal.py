@@ -137,19 +137,22 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_bar_by_bar(record: Path) -> None:
-    """What stands beside a bar: the label as it is, the rate in the part's own unit."""
+def test_beside_a_bar(tmp_path: Path) -> None:
+    """The label as it is, and the rate in the part's own unit."""
+    spool = Spool(tmp_path / RUN, RUN, "/liveagent/S")
+    data = {"done": 5, "total": 9, "unit": "IO", "label": "[1] \x1b[2J", "rate": 7e6, "eta": 130}
+    spool.emit(Type.PROGRESS, data, "burnin/sdb")
+    spool.close()
     stream = Terminal()
     saved = os.environ.get("TERM")
     os.environ["TERM"] = "xterm"
     try:
-        sink = make_terminal(Reader(record), stream)
-        assert not isinstance(sink, LineSink)
+        sink = make_terminal(Reader(spool.path), stream)
         while sink.run_once():
             pass
         sink.close()
     finally:
         os.environ.pop("TERM") if saved is None else os.environ.update(TERM=saved)
     plain = ESCAPE.sub("", stream.getvalue())
-    assert "[1], 7,000,000 IO/s" in plain
-    assert sink.delivered == 12
+    assert not isinstance(sink, LineSink)
+    assert "burnin/sdb" in plain and "56%" in plain and "[1] ?[2J, 7,000,000 IO/s, 2m 10s left" in plain

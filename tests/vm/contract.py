@@ -80,8 +80,9 @@ def reasons_of(row: dict[str, Any]) -> str:
 
 
 def findings_of(events: list[Event]) -> str:
-    """The summaries of all findings, as one text."""
-    return "\n".join(event["data"]["summary"] for event in events if event["type"] == "liveagent.finding")
+    """The parts and summaries of all findings, as one text."""
+    found = [event["data"] for event in events if event["type"] == "liveagent.finding"]
+    return "\n".join(f"{data['part']}: {data['summary']}" for data in found)
 
 
 def start_to_first_task_event(guest: Guest, events: list[Event]) -> float:

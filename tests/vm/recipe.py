@@ -39,6 +39,9 @@ DRACUT = (
     "--zstd",
     "--no-hostonly",
     "--no-early-microcode",
+    # Of the drivers for disks none: the root comes over the network, and the live system loads them itself. Network
+    # drivers are all in it. Half the size, which an emulated CPU fetches and unpacks in half the time.
+    "--drivers=virtio_pci",
     "--add=livenet dmsquash-live bash network-legacy base kernel-modules",
     "--omit=plymouth systemd-networkd network-manager connman mdraid dmraid lvm crypt multipath nvmf resume",
 )

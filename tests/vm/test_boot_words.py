@@ -29,7 +29,10 @@ class Boot:
         words = self._words.replace("{receiver}", self.receiver.document_url(""))
         cmdline = f"{words} liveagent.callback={self.receiver.url} liveagent.countdown=1"
         guest = self._lab.boot(self._name, cmdline, Hardware(serial="LABWORD", disks=(self.disk,)))
-        return guest, self.receiver.wait_for(FINISHED, BOOT_TIMEOUT)
+        events = self.receiver.wait_for(FINISHED, BOOT_TIMEOUT)
+        posted = next(request.at for request in self.receiver.requests if request.method == "POST")
+        self._lab.note(f"{self._name}: kernel to the first event {guest.since_kernel(posted):.1f} s")
+        return guest, events
 
     def check_harmless(self, guest: Guest, events: list[Event]) -> None:
         """Nothing was begun, SSH answers, and not a byte of the disk has changed."""
