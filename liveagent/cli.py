@@ -102,7 +102,10 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    main(prog_name="liveagent")
+    try:
+        main(prog_name="liveagent")
+    except PermissionError as error:
+        fail(f"{error.filename}: {error.strerror}; try it as root")
 
 
 # -- run --------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from liveagent.report.sink import Sink
 from liveagent.report.spool import EVENTS, Reader, Spool, read_events
 from liveagent.session import Ended, Places, Session, make_delivery
 from liveagent.settings import AgentSettings, parse_settings
+from liveagent.signals import handled
 from liveagent.tasks import Registry
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,12 @@ class Daemon:
         started = threading.Timer(READY_LIMIT, self._notify_ready)
         started.daemon = True
         started.start()
-        with self._signals():
+        handlers = {
+            signal.SIGTERM: self._stop,
+            signal.SIGINT: self._stop,
+            signal.SIGUSR1: lambda: self.cancel.end("asked to by `liveagent cancel`"),
+        }
+        with handled(handlers):
             try:
                 self._boot()
             except Cancelled:
@@ -267,22 +273,9 @@ class Daemon:
         with contextlib.suppress(CommandError):
             self._host.run(argv, timeout=10)
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        def stop(number: int, frame: object) -> None:
-            self.cancel.end(f"the service was stopped ({signal.Signals(number).name})")
-            self.stopping.set()
-
-        def cancel(number: int, frame: object) -> None:
-            self.cancel.end("asked to by `liveagent cancel`")
-
-        wanted = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGUSR1: cancel}
-        saved = {number: signal.signal(number, handler) for number, handler in wanted.items()}
-        try:
-            yield
-        finally:
-            for number, handler in saved.items():
-                signal.signal(number, handler)
+    def _stop(self) -> None:
+        self.cancel.end("the service was stopped")
+        self.stopping.set()
 
 
 class Adopter:

@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Callable
 
 from liveagent.events import JSON
 from liveagent.report.spool import write_synced
@@ -31,6 +32,9 @@ class Holder:
         os.kill(self.pid, signal.SIGUSR1)
 
 
+Keep = Callable[[], None]
+
+
 class Busy(Exception):
     """Another run is on."""
 
@@ -47,26 +51,38 @@ class Lock:
         self.path = runtime / "lock"
 
     @contextlib.contextmanager
-    def held(self, run: str, word: str, directory: Path) -> Iterator[None]:
-        """Hold the lock, or raise Busy. Raises OSError where the runtime directory cannot be written."""
+    def held(self, run: str, word: str, directory: Path) -> Iterator[Keep]:
+        """Hold the lock, or raise Busy. Raises OSError where the runtime directory cannot be written.
+
+        After `keep()` it is held until the process ends: for a run whose task could not be ended.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # Not for others to open: whoever can read it can take the flock, and block every run.
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        kept = False
+
+        def keep() -> None:
+            nonlocal kept
+            kept = True
+
         try:
             if not _take(file):
                 raise Busy(self._read())
             os.ftruncate(file, 0)
             holder = Holder(os.getpid(), run, word, str(directory))
             os.pwrite(file, json.dumps(dataclasses.asdict(holder)).encode(), 0)
-            yield
-            os.ftruncate(file, 0)
+            yield keep
+            if not kept:
+                os.ftruncate(file, 0)
         finally:
-            os.close(file)
+            if not kept:
+                os.close(file)
 
     def holder(self) -> Holder | None:
-        """Who holds it now; None where nobody does."""
+        """Who holds it now; None where nobody does. Raises PermissionError for others than root."""
         try:
             file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
+        except FileNotFoundError:
             return None
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

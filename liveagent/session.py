@@ -104,10 +104,14 @@ class Session:
         """
         run = make_run_id(self.host.now())
         directory = self.places.runs / run
-        with Lock(self.places.runtime).held(run, plan.word, directory):
+        with Lock(self.places.runtime).held(run, plan.word, directory) as keep:
             if before:
                 before(run, directory)
-            return self._run(plan, request, run, directory)
+            ended = self._run(plan, request, run, directory)
+            if any(finding.code == "task.stuck" for task in ended.result.tasks for finding in task.findings):
+                # It may still be writing: nothing else starts beside it as long as this process lives.
+                keep()
+            return ended
 
     def _run(self, plan: Plan, request: Request, run: str, directory: Path) -> Ended:
         identity = self.machine.identity

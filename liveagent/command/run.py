@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 
 from liveagent import cli
 from liveagent.boot import BY_HAND, Request, Sections
@@ -23,6 +22,7 @@ from liveagent.report.sink import Sink
 from liveagent.report.spool import Reader
 from liveagent.report.terminal import make_terminal
 from liveagent.session import Ended, Session
+from liveagent.signals import Handler, handled
 from liveagent.tasks import Registry, Task
 
 DRAIN_SAID_AFTER = 2.0
@@ -145,7 +145,12 @@ def _carry_out(shell: cli.Shell, plan: Plan, request: Request, machine: Machine,
         yield make_terminal(reader, sys.stderr if as_json else sys.stdout)
 
     session = Session(shell.host, shell.places, machine, cli.tell, watchers, cancel)
-    with _signals(cancel):
+    ends: dict[signal.Signals, Handler] = {
+        signal.SIGINT: lambda: cancel.end("Ctrl-C"),
+        signal.SIGTERM: lambda: cancel.end("SIGTERM"),
+        signal.SIGUSR1: lambda: cancel.end("asked to by `liveagent cancel`"),
+    }
+    with handled(ends):
         try:
             ended = session.run(plan, request)
         except Busy as error:
@@ -194,18 +199,3 @@ def _then(shell: cli.Shell, plan: Plan, late: list[str], cancel: Cancel) -> None
         shell.host.run(["systemctl", then], timeout=60)
     except CommandError as error:
         cli.tell(f"Failed to {then}: {error}")
-
-
-@contextmanager
-def _signals(cancel: Cancel) -> Iterator[None]:
-    """Ctrl-C and `liveagent cancel` end the run in order; its result is still written."""
-
-    def stop(number: int, frame: object) -> None:
-        cancel.end("asked to by `liveagent cancel`" if number == signal.SIGUSR1 else signal.Signals(number).name)
-
-    saved = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
-    try:
-        yield
-    finally:
-        for number, handler in saved.items():
-            signal.signal(number, handler)
