@@ -180,7 +180,8 @@ def test_nothing_listens(fetch: Fetch) -> None:
     ("page", "code", "words"),
     [
         (drop, "plan.config.unavailable", "no answer"),
-        (half, "plan.config.unavailable", "no answer"),
+        # Old urllib3 does not see that half is missing; then we do.
+        (half, "plan.config.unavailable", ("no answer", "bytes came")),
         (answer("no", 403), "plan.config.unavailable", "HTTP 403"),
         (answer("", 204), "plan.config.unavailable", "HTTP 204"),
         (answer("x", 302, Location="ftp://127.0.0.1/cfg"), "plan.config.unavailable", "cannot be asked for"),
@@ -201,7 +202,9 @@ def test_nothing_listens(fetch: Fetch) -> None:
     ],
     ids=lambda value: value.__name__ if callable(value) and value is not answer else None,
 )
-def test_what_is_no_document_is_a_fault(server: Server, fetch: Fetch, page: Answer, code: str, words: str) -> None:
+def test_what_is_no_document_is_a_fault(
+    server: Server, fetch: Fetch, page: Answer, code: str, words: str | tuple[str, ...]
+) -> None:
     """Errors, other answers, HTML, lists, names given twice, a flood: each is a fault, never an exception."""
     server.pages["/cfg"] = [page]
     if not code:  # Python 3.11 limits the digits of a number, an older one reads it
@@ -211,7 +214,8 @@ def test_what_is_no_document_is_a_fault(server: Server, fetch: Fetch, page: Answ
             assert error.fault.code == "plan.config.syntax"
         return
     found, text = fetch.fault(f"{server.url}/cfg")
-    assert found == code and words in text and text.isprintable()
+    wanted = (words,) if isinstance(words, str) else words
+    assert found == code and any(word in text for word in wanted) and text.isprintable()
 
 
 def test_waiting_does_not_mend_a_document(server: Server, fetch: Fetch) -> None:

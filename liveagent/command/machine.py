@@ -17,6 +17,7 @@ from liveagent.recording import Recorder
 from liveagent.report.lines import render_bytes
 from liveagent.scrub import Scrubber
 from liveagent.settings import parse_settings
+from liveagent.tasks import BUILT_IN, Registry, Task
 
 
 def show_inventory(shell: cli.Shell, as_json: bool) -> None:
@@ -48,6 +49,12 @@ def record(directory: Path) -> None:
     try:
         machine = probe_machine(recorder)
         read_sources(recorder, "")
+        Registry(recorder).names()
+        for name in BUILT_IN:
+            # What a task asks of its own (a drive's offers, say) belongs to the machine too; nothing is touched.
+            task = Registry(recorder).find(name)
+            if isinstance(task, Task):
+                task.preview(recorder, machine, task.Options())
         recorder.save()
     except OSError as error:
         cli.fail(f"Failed to record to {directory}: {error}")

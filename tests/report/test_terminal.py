@@ -96,7 +96,7 @@ def test_terminal_is_left_clean(record: Path) -> None:
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
     end = ESCAPE.sub("", text[text.rindex("#####") :])
     assert "━" not in end and "wipe/" not in end
-    assert text.endswith("\n")
+    assert ESCAPE.sub("", text).endswith("\n")
 
 
 def test_colours(record: Path) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from .disks import Disk, make_disk
+from .guards import STATES
 from .guest import Guest, Hardware
 from .image import build_image, cache_dir
 from .lab import NOTES, Lab, check_host, choose_accelerator
-from .network import Network
+from .network import Network, scratch_of
 
 REPO = Path(__file__).resolve().parents[2]
 RESULTS = REPO / "build" / "vm"
@@ -21,8 +21,6 @@ SLOW = 2 * 1024 * 1024  # bytes a second: a wipe of half a minute, to do somethi
 IDLE_DISKS = (
     ("nvme", "NVME0101", None),
     ("scsi", "SCSI0101", None),
-    ("scsi", "SCSI0102", None),
-    ("scsi", "SCSI0103", None),
     ("scsi", "PULL0101", SLOW),
     ("sata", "SATA0101", None),
     ("usb", "USB0101", None),
@@ -38,20 +36,24 @@ def lab() -> Iterator[Lab]:
     image = build_image(REPO)
     accelerator = choose_accelerator(image.kernel, cache_dir())
     files = {"vmlinuz": image.kernel, "initramfs": image.initramfs, "live.squashfs": image.squashfs}
-    with tempfile.TemporaryDirectory(prefix="liveagent-lab-") as scratch, Network(RESULTS, files) as network:
-        lab = Lab(image, network, RESULTS, accelerator, Path(scratch))
+    with Network(RESULTS, files) as network:
+        scratch = scratch_of(network.name)
+        scratch.mkdir(parents=True)
+        lab = Lab(image, network, RESULTS, accelerator, scratch)
         lab.note(f"accelerator {accelerator}")
         try:
             yield lab
         finally:
             lab.close()
+            shutil.rmtree(scratch)
 
 
 @pytest.fixture(scope="session")
 def idle_disks(lab: Lab) -> dict[str, Disk]:
-    """The idle guest's disks by serial."""
+    """The idle guest's disks by serial: its own, and one for each state that a guard must see."""
     folder = lab.disk_folder()
-    return {serial: make_disk(folder, kind, serial, write_limit=limit) for kind, serial, limit in IDLE_DISKS}
+    disks = {serial: make_disk(folder, kind, serial, write_limit=limit) for kind, serial, limit in IDLE_DISKS}
+    return {**disks, **{state.serial: make_disk(folder, "scsi", state.serial) for state in STATES}}
 
 
 @pytest.fixture(scope="session")

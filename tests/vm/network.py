@@ -6,10 +6,14 @@ in it, so a service in the image that calls home finds nobody.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +87,8 @@ class Network:
         self._start_dnsmasq()
 
     def _start_dnsmasq(self) -> None:
-        hosts = [f"--dhcp-host={mac_of(number)},10.77.0.{number},infinite" for number in GUESTS]
+        hosts = self._folder / "hosts"
+        hosts.write_text("".join(f"{mac_of(number)},10.77.0.{number},infinite\n" for number in GUESTS))
         argv = [
             "dnsmasq",
             "--keep-in-foreground",
@@ -107,7 +112,7 @@ class Network:
             *hosts,
         ]
         argv += ["--enable-tftp", f"--tftp-root={self._folder}/tftp", "--dhcp-boot=boot.ipxe"]
-        argv += [f"--dhcp-leasefile={self._folder}/leases"]
+        argv += [f"--dhcp-hostsfile={hosts}", f"--dhcp-leasefile={self._folder}/leases"]
         log = self._folder / "dnsmasq.log"
         with log.open("wb") as out:
             self._dnsmasq = spawn(self.command(argv), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
@@ -176,10 +181,20 @@ def mac_of(number: int) -> str:
     return f"52:54:00:77:00:{number:02x}"
 
 
+def scratch_of(name: str) -> Path:
+    """Where the lab of this name keeps its disk files while it is up."""
+    return Path(tempfile.gettempdir(), name)
+
+
 def remove_abandoned() -> None:
-    """Remove the namespaces of labs that were killed; the kernel ended their children with them."""
+    """Remove what labs that were killed left behind: their last processes, namespaces and disk files."""
     for line in run(["ip", "netns", "list"], timeout=30).splitlines():
         name = line.split()[0]
-        owner = name[len(PREFIX) :]
-        if name.startswith(PREFIX) and not Path("/proc", owner).exists():
-            attempt(["ip", "netns", "delete", name], timeout=30)
+        if not name.startswith(PREFIX) or Path("/proc", name[len(PREFIX) :]).exists():
+            continue
+        # Nothing but a lab starts anything in there; dnsmasq outlives it, since it changes its credentials.
+        for pid in run(["ip", "netns", "pids", name], timeout=30).split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGTERM)
+        attempt(["ip", "netns", "delete", name], timeout=30)
+        shutil.rmtree(scratch_of(name), ignore_errors=True)

@@ -1,0 +1,78 @@
+"""Recorded machines, played back: what the agent makes of a whole server without standing before it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from liveagent.boot import make_request, read_sources
+from liveagent.events import Verdict
+from liveagent.host import NotRecorded
+from liveagent.machine import probe_machine
+from liveagent.machine.disks import Transport
+from liveagent.plan import make_plan
+from liveagent.recording import Replay
+from liveagent.tasks import Registry
+from liveagent.tasks.wipe import TASK
+from liveagent.tasks.wipe.options import WipeOptions
+
+MACHINES = Path(__file__).parent / "machines"
+
+
+@pytest.fixture
+def lab() -> Replay:
+    return Replay(MACHINES / "lab-pxe")
+
+
+def test_identity_and_live_image(lab: Replay) -> None:
+    """A live image that came over HTTP is known as one, and none of the disks is its medium."""
+    machine = probe_machine(lab)
+    assert machine.identity.serial == "LABIDLE"
+    assert machine.identity.boot_mac == "52:54:00:77:00:0a"
+    assert machine.live.is_live and machine.live.disks == ()
+    assert [address for nic in machine.nics for address in nic.addresses] == ["10.77.0.10"]
+
+
+def test_disks(lab: Replay) -> None:
+    """Every disk by its transport and serial; the image's own loop device is seen as mounted."""
+    disks = {disk.name: disk for disk in probe_machine(lab).disks}
+    found = {disk.serial: disk.transport for disk in disks.values() if disk.serial}
+    assert found == {
+        "NVME0101": Transport.NVME,
+        "SCSI0101": Transport.SCSI,
+        "SCSI0102": Transport.SCSI,
+        "SCSI0103": Transport.SCSI,
+        "SATA0101": Transport.SATA,
+        "USB0101": Transport.USB,
+    }
+    assert [use.by for use in disks["loop0"].uses] == ["/run/rootfsbase"]
+
+
+def test_what_a_wipe_would_do(lab: Replay) -> None:
+    """A dry run on the recorded server: the NVMe by its firmware, the others overwritten, the USB disk left out."""
+    preview = TASK.preview(lab, probe_machine(lab), WipeOptions())
+    techniques = {row["serial"]: row["technique"] for row in preview.data["wipe"]}
+    assert techniques == {
+        "NVME0101": "nvme-format-user",
+        "SCSI0101": "overwrite",
+        "SCSI0102": "overwrite",
+        "SCSI0103": "overwrite",
+        "SATA0101": "overwrite",
+    }
+    assert [row["serial"] for row in preview.data["skipped"]] == ["USB0101"]
+    assert preview.verdict is Verdict.PASS
+
+
+def test_what_it_was_booted_for(lab: Replay) -> None:
+    """No word on its command line: idle, with no fault."""
+    request = make_request({}, *read_sources(lab, ""))
+    assert make_plan(request, Registry(lab)).is_idle
+
+
+def test_nobody_is_asked_what_was_not_recorded(lab: Replay) -> None:
+    """A reply that nobody recorded is an error, and no device is ever opened."""
+    with pytest.raises(NotRecorded):
+        lab.run(["smartctl", "-j", "-x", "/dev/sda"], timeout=5)
+    with pytest.raises(NotRecorded):
+        lab.open("/dev/sda", 0)
