@@ -19,7 +19,8 @@ want ssh-keygen openssh-client
 want ip iproute2
 want systemd-analyze systemd
 want shellcheck shellcheck
-want tmux tmux
+want mkfs.btrfs btrfs-progs
+want journalctl systemd
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 
 if [ "${1:-}" = vm ]; then

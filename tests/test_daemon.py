@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import json
 import os
 import signal
@@ -290,14 +291,45 @@ def test_a_wrong_request_is_said_and_reported(
     assert backing(device).read_bytes()[: len(MARK)] == MARK
 
 
-def test_config_url_that_is_not_to_be_had(service: Service, console: Console, make_loop: MakeLoop) -> None:
-    """The document that may have said which disks to leave alone is missing: nothing runs."""
+class Pages(http.server.BaseHTTPRequestHandler):
+    """Answers 404 to `/404`, a log-in page to everything else."""
+
+    def do_GET(self) -> None:
+        self.send_response(404 if self.path.startswith("/404") else 200)
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>Please log in</title>")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def pages() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [("nothing", "could not be had within 1 s"), ("/404", "HTTP 404"), ("/html", "is not JSON")],
+)
+def test_config_url_that_is_not_to_be_had(
+    service: Service, console: Console, make_loop: MakeLoop, pages: str, page: str, said: str
+) -> None:
+    """The document that may have said which disks to leave alone is missing: nothing runs, seen on the disk."""
     device = make_loop(8 * MIB, MARK)
-    service.configure({"config": "http://127.0.0.1:9/config.json?token=hidden", "config_wait": "1s"}, {"disks": device})
+    before = backing(device).read_bytes()
+    url = "http://127.0.0.1:9/config.json" if page == "nothing" else f"{pages}{page}"
+    service.configure({"config": f"{url}?token=hidden", "config_wait": "1s"}, {"disks": device})
     process = service.start("wipe")
-    console.wait_for("could not be had within 1 s")
+    console.wait_for(said)
+    console.wait_for("NOTHING RUNS")
     assert service.stop(process) == 0
-    assert backing(device).read_bytes()[: len(MARK)] == MARK
+    assert backing(device).read_bytes() == before
     assert "hidden" not in console.text + (service.runs()[-1] / "events.jsonl").read_text()
 
 
