@@ -128,6 +128,7 @@ class Session:
             trouble, last = spool.trouble, spool.last
         finally:
             spool.close()
+        write_page(directory, result)
         sinks.settle(last)
         return Ended(result, sinks, last, trouble)
 
@@ -154,6 +155,16 @@ class Session:
             if spool.trouble != told:
                 told = spool.trouble
                 self.say(f"{told}; the run goes on, its record in memory" if told else f"{spool.path} is written again")
+
+
+def write_page(directory: Path, result: Result) -> None:
+    """`report.html` beside the record; what cannot be written is said and passed over, the record has it all."""
+    from liveagent.report.page import render_page
+
+    try:
+        (directory / "report.html").write_text(render_page(result.encode()), encoding="utf-8")
+    except OSError as error:
+        log.error("Failed to write %s: %s, ignoring", directory / "report.html", error.strerror)
 
 
 def find_run(places: Places, name: str) -> Path | None:

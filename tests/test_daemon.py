@@ -164,6 +164,7 @@ def test_the_whole_way(service: Service, console: Console, make_loop: MakeLoop, 
         assert service.notify.recv(64) == b"READY=1"
         assert service.stop(process) == 0
     result = service.result()
+    assert "PASS" in (service.runs()[-1] / "report.html").read_text()
     assert MARK not in backing(device).read_bytes()
     arrived = [json.loads(line) for line in arrivals(tmp_path)]
     assert [event["sequence"] for event in arrived] == [str(number + 1) for number in range(last)]

@@ -107,12 +107,7 @@ class Guest:
                 command = self._network.command(self._ssh(options))
                 try:
                     code = subprocess.run(
-                        command,
-                        stdin=subprocess.DEVNULL,
-                        stdout=stderr,
-                        stderr=stderr,
-                        timeout=60,
-                        check=False,
+                        command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, timeout=60, check=False
                     ).returncode
                 except subprocess.TimeoutExpired:
                     code = 255

@@ -163,16 +163,7 @@ def enable(tree: Path) -> None:
     run([*chroot, "systemctl", "mask", *recipe.DISABLED], timeout=60)
     # Without this the guest compiles every module of the agent at every boot, in memory, on an emulated CPU.
     run(
-        [
-            *chroot,
-            "python3",
-            "-m",
-            "compileall",
-            "-q",
-            "--invalidation-mode",
-            "unchecked-hash",
-            wheel.PACKAGES,
-        ],
+        [*chroot, "python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", wheel.PACKAGES],
         timeout=300,
     )
 

@@ -107,18 +107,7 @@ def choose_accelerator(kernel: Path, cache: Path) -> str:
 
 def kvm_boots(kernel: Path) -> bool:
     """Whether a kernel without a root file system gets as far as its panic, which ends QEMU, in time."""
-    argv = [
-        "qemu-system-x86_64",
-        "-accel",
-        "kvm",
-        "-m",
-        "512",
-        "-display",
-        "none",
-        "-nodefaults",
-        "-serial",
-        "stdio",
-    ]
+    argv = ["qemu-system-x86_64", "-accel", "kvm", "-m", "512", "-display", "none", "-nodefaults", "-serial", "stdio"]
     argv += ["-no-reboot", "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"]
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=TRY_SECONDS, check=False)

@@ -89,28 +89,10 @@ class Network:
     def _start_dnsmasq(self) -> None:
         hosts = self._folder / "hosts"
         hosts.write_text("".join(f"{mac_of(number)},10.77.0.{number},infinite\n" for number in GUESTS))
-        argv = [
-            "dnsmasq",
-            "--keep-in-foreground",
-            "--conf-file=/dev/null",
-            "--user=root",
-            "--port=0",
-            "--log-dhcp",
-        ]
-        argv += [
-            f"--interface={BRIDGE}",
-            "--bind-interfaces",
-            "--dhcp-authoritative",
-            "--no-ping",
-            "--log-facility=-",
-        ]
+        argv = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--port=0", "--log-dhcp"]
+        argv += [f"--interface={BRIDGE}", "--bind-interfaces", "--dhcp-authoritative", "--no-ping", "--log-facility=-"]
         # Options 3 and 6 without a value: no router and no name server is offered.
-        argv += [
-            f"--dhcp-range=10.77.0.10,static,255.255.255.0,{LEASE}",
-            "--dhcp-option=3",
-            "--dhcp-option=6",
-            *hosts,
-        ]
+        argv += [f"--dhcp-range=10.77.0.10,static,255.255.255.0,{LEASE}", "--dhcp-option=3", "--dhcp-option=6"]
         argv += ["--enable-tftp", f"--tftp-root={self._folder}/tftp", "--dhcp-boot=boot.ipxe"]
         argv += [f"--dhcp-hostsfile={hosts}", f"--dhcp-leasefile={self._folder}/leases"]
         log = self._folder / "dnsmasq.log"

@@ -13,15 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from .contract import (
-    FINISHED,
-    assert_durable_arrived,
-    assert_in_order,
-    by_run,
-    read_spool,
-    result_of,
-    task_of,
-)
+from .contract import FINISHED, assert_durable_arrived, assert_in_order, by_run, read_spool, result_of, task_of
 from .disks import SIZE, Disk, count_traces, file_hash, make_disk
 from .guest import Hardware
 from .lab import Lab
@@ -53,10 +45,7 @@ class Broken:
 def broken(lab: Lab) -> Iterator[Broken]:
     """Boot, kill the agent in mid-wipe, start it again, wait until everything was delivered."""
     folder = lab.disk_folder()
-    slow, other = (
-        make_disk(folder, "scsi", "SLOW0001", write_limit=SLOW),
-        make_disk(folder, "sata", "SATA0001"),
-    )
+    slow, other = (make_disk(folder, "scsi", "SLOW0001", write_limit=SLOW), make_disk(folder, "sata", "SATA0001"))
     before = file_hash(other.path)
     receiver = lab.receiver("flaky")
     receiver.refuse_for = REFUSED_FOR
@@ -79,15 +68,7 @@ def broken(lab: Lab) -> Iterator[Broken]:
         guest.power_off()
         at_end = file_hash(slow.path)
         yield Broken(
-            slow,
-            other,
-            before,
-            at_kill,
-            at_end,
-            guest.console.text,
-            spooled,
-            receiver.events,
-            receiver.requests,
+            slow, other, before, at_kill, at_end, guest.console.text, spooled, receiver.events, receiver.requests
         )
 
 

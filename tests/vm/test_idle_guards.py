@@ -36,7 +36,8 @@ class Refused:
 @pytest.fixture(scope="module")
 def refused(idle_guest: Guest, idle_disks: dict[str, Disk]) -> Iterator[Refused]:
     """Make every state on a disk of its own, name them all in one run, undo every state."""
-    paths = {state.serial: path_of(idle_guest, state.serial) for state in STATES}
+    found = paths_of(idle_guest)
+    paths = {state.serial: found[state.serial] for state in STATES}
     done = []
     try:
         for state in STATES:
@@ -57,11 +58,10 @@ def hashes(guest: Guest, disks: dict[str, Disk]) -> dict[str, str]:
     return {state.serial: file_hash(disks[state.serial].path) for state in STATES}
 
 
-def path_of(guest: Guest, serial: str) -> str:
-    """The kernel's name for the disk of this serial, in this boot."""
-    lines = guest.run("lsblk --nodeps --noheadings --output PATH,SERIAL").splitlines()
-    (path,) = (line.split()[0] for line in lines if line.split()[1:] == [serial])
-    return path
+def paths_of(guest: Guest) -> dict[str, str]:
+    """The kernel's names of the disks in this boot, by serial."""
+    lines = guest.run("lsblk --nodeps --noheadings --output SERIAL,PATH").splitlines()
+    return {line.split()[0]: line.split()[1] for line in lines if len(line.split()) == 2}
 
 
 @pytest.mark.parametrize("state", STATES, ids=[state.name for state in STATES])
@@ -84,14 +84,7 @@ def test_run_is_refused(refused: Refused) -> None:
 def nbd_disk(lab: Lab, idle_guest: Guest) -> Iterator[Disk]:
     """A disk that is not the machine's own: a network block device, served on the lab's bridge."""
     disk = make_disk(lab.disk_folder(), "nbd", "NBD0001", size=16 * MIB)
-    command = [
-        "qemu-nbd",
-        f"--bind={ADDRESS}",
-        "--format=raw",
-        "--persistent",
-        "--export-name=lab",
-        str(disk.path),
-    ]
+    command = ["qemu-nbd", f"--bind={ADDRESS}", "--format=raw", "--persistent", "--export-name=lab", str(disk.path)]
     with (lab.results / "qemu-nbd.log").open("wb") as log:
         server = spawn(lab.network.command(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
@@ -112,7 +105,7 @@ def test_disk_over_the_network_is_refused(idle_guest: Guest, nbd_disk: Disk) -> 
 
 def test_releasing_one_guard_lifts_no_other(idle_guest: Guest, idle_disks: dict[str, Disk]) -> None:
     """A GFS2 disk that is also held by device-mapper: `release=gfs2` leaves the other guard standing."""
-    path = path_of(idle_guest, SERIAL)
+    path = paths_of(idle_guest)[SERIAL]
     make = "wipefs -q -a -f ${D}1 $D 2>/dev/null; mkfs.gfs2 -q -O -K -p lock_nolock -j 1 -J 8 $D && udevadm settle && "
     idle_guest.run(f'D={path}; {make} dmsetup create labline --table "0 $(blockdev --getsz $D) linear $D 0"')
     try:

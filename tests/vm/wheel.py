@@ -12,16 +12,7 @@ from pathlib import Path
 from .command import CommandFailed, run
 
 PACKAGES = "usr/lib/python3/dist-packages"  # Debian's own, the same for each version of Python 3
-SOURCES = (
-    "pyproject.toml",
-    "setup.py",
-    "setup.cfg",
-    "MANIFEST.in",
-    "README.md",
-    "LICENSE",
-    "liveagent",
-    "systemd",
-)
+SOURCES = ("pyproject.toml", "setup.py", "setup.cfg", "MANIFEST.in", "README.md", "LICENSE", "liveagent", "systemd")
 UNITS = {".service", ".socket", ".target", ".timer", ".path"}
 ENTRY = "#!/usr/bin/python3\nimport sys\n\nfrom {module} import {function}\n\nsys.exit({function}())\n"
 
