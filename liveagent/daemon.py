@@ -183,7 +183,12 @@ class Daemon:
         if self.cancel.is_set():
             self._say(f"{plan.settings.then} is not done: the run was cancelled")
             return
-        late = ended.drain(plan.settings.drain)
+        limit = time.monotonic() + plan.settings.drain
+        late = ended.drain(0)
+        while late and time.monotonic() < limit and not self.stopping.is_set():
+            late = ended.drain(1.0)
+        if self.stopping.is_set():
+            return
         for line in late:
             self._say(line)
         if late and plan.is_destructive:
