@@ -15,10 +15,10 @@ from typing import Callable
 
 from liveagent import __version__
 from liveagent.boot import Request, Sections, make_request, read_sources
+from liveagent.broken import close_broken_run
 from liveagent.cmdline import Cmdline
 from liveagent.document import NoDocument, fetch_document
-from liveagent.engine import Cancel, finish
-from liveagent.events import Event, Finding, TaskResult, Type, Verdict, make_source
+from liveagent.engine import Cancel
 from liveagent.host import Cancelled, CommandError, Host
 from liveagent.lock import BootMark, Busy, Lock
 from liveagent.machine import Machine, probe_machine
@@ -26,7 +26,7 @@ from liveagent.plan import UNKNOWN_WORD, Plan, make_plan
 from liveagent.report import LineSink, open_callbacks, undelivered
 from liveagent.report.console import Consoles, choose_consoles
 from liveagent.report.sink import Sink
-from liveagent.report.spool import EVENTS, Reader, Spool, read_events
+from liveagent.report.spool import EVENTS, Reader
 from liveagent.session import Ended, Places, Session, make_delivery
 from liveagent.settings import AgentSettings, parse_settings
 from liveagent.signals import handled
@@ -39,6 +39,8 @@ READY_LIMIT = 120.0
 SETTLE = 60.0
 ADOPT_EVERY = 10.0
 REBOOT_TIMEOUT = 60.0
+# With the grace of a task and this, the service still ends before systemd's TimeoutStopSec of 90 s.
+STOP_DRAIN = 15.0
 SYSTEM_MANAGER = "/run/systemd/notify"
 
 
@@ -112,7 +114,7 @@ class Daemon:
         machine = probe_machine(host)
         self._greet(machine)
         if taken is not None:
-            self._go_on(machine, taken, settings)
+            self._go_on(machine, taken)
             return
         request, _ = take_request(host, self._config, self._environment, self._say)
         plan = make_plan(request, Registry(self._host))
@@ -120,6 +122,7 @@ class Daemon:
             self._say(notice)
         self._open_consoles(plan.settings, line)
         if plan.is_idle:
+            self._spend(mark)
             units = f"left to the unit {', '.join(plan.units)}" if plan.units else "no task was asked for"
             self._say(f"idle: {units}; SSH is open, `liveagent list` shows what can be done")
             self._stay(plan.settings)
@@ -139,10 +142,18 @@ class Daemon:
         try:
             return session.run(plan, request, before=mark.write)
         except Busy as error:
+            self._spend(mark)
             self._say(f"the boot's plan was not taken: {error}")
         except OSError as error:
             self._say(f"the boot's plan was not taken: {error.filename or mark.path}: {error.strerror}")
         return None
+
+    def _spend(self, mark: BootMark) -> None:
+        """Note that this boot's plan was looked at, and nothing came of it: a restart is not another boot."""
+        try:
+            mark.write("", self._places.runs)
+        except OSError as error:
+            self._say(f"Failed to write {mark.path}: {error.strerror}, ignoring")
 
     def _say_faults(self, plan: Plan) -> None:
         unknown = any(fault.code == UNKNOWN_WORD for fault in plan.faults)
@@ -200,16 +211,17 @@ class Daemon:
         except CommandError as error:
             self._say(f"Failed to {plan.settings.then}: {error}")
 
-    def _go_on(self, machine: Machine, taken: Mapping[str, object], settings: AgentSettings) -> None:
+    def _go_on(self, machine: Machine, taken: Mapping[str, object]) -> None:
         """The service was started again in the same boot: say how the run ended, start nothing."""
-        directory = Path(str(taken.get("directory") or self._places.runs / str(taken.get("run"))))
         self._notify_ready()
-        verdict = close_broken_run(directory, machine)
-        if verdict:
-            self._say(f"run {directory.name} was broken off when the agent ended: {verdict}. Nothing is started anew.")
+        run = str(taken.get("run") or "")
+        if not run:
+            self._say("this boot's plan was looked at before, and nothing of it ran; nothing is started anew")
         else:
-            self._say(f"this boot's plan was taken by run {directory.name}; nothing is started anew")
-        self._stay(settings)
+            self._say(close_broken_run(self._places, run, machine))
+        # Only for the receivers and their secrets, which may stand in the config document alone.
+        request, _ = take_request(self._host.cancelled_by(self.stopping), self._config, self._environment, self._say)
+        self._stay(parse_settings(request.agent)[0])
 
     def _request_at_hand(self) -> tuple[Request, Cmdline]:
         """What was asked for as far as this machine knows it, without the config URL."""
@@ -223,6 +235,9 @@ class Daemon:
         while not self.stopping.is_set():
             adopter.look()
             self.stopping.wait(ADOPT_EVERY)
+        if ended:
+            # What is left of a run that was just stopped is its end: the receiver should have it.
+            ended.drain(STOP_DRAIN)
         adopter.close()
         if ended:
             ended.close()
@@ -327,57 +342,6 @@ class Adopter:
         is_new = self._seen.get(directory) != size
         self._seen[directory] = size
         return is_new
-
-
-def close_broken_run(directory: Path, machine: Machine) -> str:
-    """End the record of a run whose agent was killed: every open step is unknown. "" where it had ended."""
-    events = read_events(directory / EVENTS)
-    if any(event.type is Type.RUN_FINISHED for event in events):
-        return ""
-    if not events:
-        return "it had not begun"
-    identity = machine.identity
-    source = make_source(identity.serial, identity.uuid, identity.boot_mac)
-    spool = Spool(directory, events[0].run, source)
-    started = [event for event in events if event.type is Type.STEP_STARTED]
-    finished = {event.subject: event for event in events if event.type is Type.STEP_FINISHED}
-    tasks: list[TaskResult] = []
-    try:
-        for event in reversed(started):
-            if event.subject in finished:
-                continue
-            summary = "the agent ended in the middle of it: what was done is unknown"
-            finding = Finding("run.broken", Verdict.UNKNOWN, event.subject, summary)
-            spool.emit(Type.FINDING, finding.encode(), event.subject)
-            data = {"verdict": Verdict.UNKNOWN.value, "summary": summary, "data": {}}
-            spool.emit(Type.STEP_FINISHED, data, event.subject)
-        for event in started:
-            if "/" not in event.subject:
-                tasks.append(_recover_task(event.subject, event.data.get("options", {}), read_events(spool.path)))
-        result = finish(spool.emit, spool, machine, events[0].time, tasks, ())
-    finally:
-        spool.close()
-    return f"{result.verdict}: {result.summary}"
-
-
-def _recover_task(name: str, options: Mapping[str, object], events: Sequence[Event]) -> TaskResult:
-    """A task's result from its events."""
-    end: Mapping[str, object] = {}
-    findings: list[Finding] = []
-    for event in events:
-        if event.type is Type.STEP_FINISHED and event.subject == name:
-            end = event.data
-        elif event.type is Type.FINDING and event.subject.split("/")[0] == name:
-            findings.append(Finding.decode(event.data))
-    data = end.get("data")
-    return TaskResult(
-        name,
-        Verdict(str(end.get("verdict", "unknown"))),
-        str(end.get("summary", "")),
-        dict(options),
-        tuple(findings),
-        data if isinstance(data, dict) else {},
-    )
 
 
 def read_build(host: Host) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import logging
@@ -88,6 +89,8 @@ class Engine:
     cancel: Cancel
     countdown: Countdown | None = None
     grace: float = GRACE
+    # Looks at the machine anew: a step may begin hours after the run did.
+    look: Callable[[], Machine] | None = None
 
     def run(self) -> Result:
         """Carry the plan out. Returns the result, which is the data of the last event as well."""
@@ -185,21 +188,30 @@ class Engine:
                 summary = f"{step.task.name} is refused: files are read below {self.host.root}, not from this machine"
                 context.finding(Finding("task.root", Verdict.REFUSED, step.task.name, summary))
                 return Outcome(Verdict.REFUSED, summary)
-            # Nothing runs yet that a limit could end: only the run's own cancel counts.
-            refusals = tuple(step.task.refuse(self.host.cancelled_by(self.cancel), self.machine, step.options))
-            for refusal in refusals:
-                context.finding(refusal)
-            if refusals:
-                return Outcome(Verdict.REFUSED, "; ".join(refusal.summary for refusal in refusals))
-            if step.task.destructive and self.plan.at_boot:
+            refused = self._refuse(step, context)
+            if refused is None and step.task.destructive and self.plan.at_boot and self.countdown:
                 self._count_down()
+                # Half a minute is enough for a disk to come up, or to be mounted.
+                refused = None if self.cancel.is_set() else self._refuse(step, context)
             if self.cancel.is_set():
                 return self._not_begun(step, context)
+            if refused is not None:
+                return refused
             return self._run_task(step, context, cancel)
         except Cancelled:
             return self._not_begun(step, context)
         except Exception as error:  # a task may raise anything, and the run must still end with a result
             return self._raised(step, context, error)
+
+    def _refuse(self, step: Step, context: Context) -> Outcome | None:
+        """The task's guards, on the machine as it is now. None where nothing holds it back."""
+        # Nothing runs yet that a limit could end: only the run's own cancel counts.
+        if self.look:
+            context.machine = self.look()
+        refusals = tuple(step.task.refuse(self.host.cancelled_by(self.cancel), context.machine, step.options))
+        for refusal in refusals:
+            context.finding(refusal)
+        return Outcome(Verdict.REFUSED, "; ".join(one.summary for one in refusals)) if refusals else None
 
     def _count_down(self) -> None:
         """Once a run, before the first destructive step that no guard refused."""
@@ -247,7 +259,10 @@ class Engine:
         context.finding(Finding("task.stuck", Verdict.ERROR, step.task.name, summary))
         if cancel.by_limit:
             context.finding(Finding("task.limit", Verdict.ERROR, step.task.name, cancel.reason))
-        return Outcome(Verdict.UNKNOWN if step.task.destructive else Verdict.ERROR, summary)
+        # A copy: the thread that was left behind must not change what was reported.
+        return Outcome(
+            Verdict.UNKNOWN if step.task.destructive else Verdict.ERROR, summary, copy.deepcopy(context.data)
+        )
 
     def _not_begun(self, step: Step, context: Context) -> Outcome:
         outcome = self._cancelled(step, context, self.cancel)
@@ -265,7 +280,7 @@ class Engine:
         place = f" ({Path(where.filename).name}:{where.lineno})" if where else ""
         summary = f"{step.task.name}: {type(error).__name__}: {error}{place}"
         context.finding(Finding("task.error", Verdict.ERROR, step.task.name, summary))
-        return Outcome(Verdict.ERROR, summary)
+        return Outcome(Verdict.ERROR, summary, context.data)
 
 
 class Gate:

@@ -15,7 +15,7 @@ from liveagent.engine import Cancel, Countdown, Engine, make_run_id, report_faul
 from liveagent.events import Result, make_source
 from liveagent.host import Host
 from liveagent.lock import Lock
-from liveagent.machine import Machine
+from liveagent.machine import Machine, probe_machine
 from liveagent.plan import Plan
 from liveagent.report import (
     Delivery,
@@ -120,7 +120,16 @@ class Session:
         sinks = self.open_sinks(spool, plan.settings)
         sinks.start()
         scrub = Scrubber(request.secrets)
-        engine = Engine(self.host, self.machine, plan, spool, scrub, self.cancel, self.countdown)
+        engine = Engine(
+            self.host,
+            self.machine,
+            plan,
+            spool,
+            scrub,
+            self.cancel,
+            self.countdown,
+            look=lambda: probe_machine(self.host),
+        )
         watch = threading.Thread(target=self._watch_spool, args=(spool,), name="spool", daemon=True)
         watch.start()
         try:
@@ -162,9 +171,10 @@ def write_page(directory: Path, result: Result) -> None:
     from liveagent.report.page import render_page
 
     try:
-        (directory / "report.html").write_text(render_page(result.encode()), encoding="utf-8")
-    except OSError as error:
-        log.error("Failed to write %s: %s, ignoring", directory / "report.html", error.strerror)
+        page = render_page(result.encode())
+        (directory / "report.html").write_text(page, encoding="utf-8", errors="replace")
+    except Exception as error:  # whatever a task put into its data, the run is over and its result is kept
+        log.error("Failed to write %s: %s, ignoring", directory / "report.html", error)
 
 
 def find_run(places: Places, name: str) -> Path | None:

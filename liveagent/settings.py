@@ -14,7 +14,9 @@ from liveagent.options import (
     TEXT,
     URL,
     URLS,
+    BadValue,
     Fault,
+    Kind,
     Setting,
     choice,
     option,
@@ -25,12 +27,26 @@ from liveagent.options import (
 POLICY_KEYS = ("destructive", "locked")
 
 
+def parse_secret(word: str) -> str:
+    """A secret of Standard Webhooks: `whsec_` and base64, or a passphrase."""
+    from liveagent.report.webhook import make_key
+
+    try:
+        make_key(word)
+    except ValueError as error:
+        raise BadValue(str(error)) from None
+    return word
+
+
+SECRET = Kind("secret", parse_secret)
+
+
 @dataclasses.dataclass(frozen=True)
 class AgentSettings:
     """Sizes are bytes, times are seconds."""
 
     callback: tuple[str, ...] = option(URLS, (), "where results are POSTed; several URLs are fail-over")
-    callback_secret: str = option(TEXT, "", "signs callbacks (Standard Webhooks)", secret=True)
+    callback_secret: str = option(SECRET, "", "signs callbacks (Standard Webhooks)", secret=True)
     callback_token: str = option(TEXT, "", "bearer token of the callback", secret=True)
     callback_ca: str = option(TEXT, "", "file with the CA of the callback's and the config URL's certificates")
     config: str = option(URL, "", "URL of a JSON document with more settings")

@@ -257,6 +257,30 @@ def test_idle(service: Service, console: Console) -> None:
     assert service.runs() == []
 
 
+def test_a_restart_is_not_another_boot(service: Service, console: Console, make_loop: MakeLoop) -> None:
+    """An idle boot stays one: a word that appears before a restart of the service starts nothing."""
+    device = make_loop(8 * MIB, MARK)
+    service.configure({}, {"disks": device})
+    first = service.start("")
+    console.wait_for("idle: no task was asked for")
+    first.kill()
+    first.wait(30)
+    again = service.start("wipe")
+    console.wait_for("nothing is started anew")
+    assert service.stop(again) == 0
+    assert service.runs() == [] and backing(device).read_bytes()[: len(MARK)] == MARK
+
+
+def test_bad_secret_is_a_fault(service: Service, console: Console, make_loop: MakeLoop) -> None:
+    """A secret that is none would sign nothing: it is said before anything runs."""
+    device = make_loop(8 * MIB, MARK)
+    service.configure({"callback": "http://127.0.0.1:9/", "callback_secret": "whsec_a"}, {"disks": device})
+    process = service.start("wipe")
+    console.wait_for("NOTHING RUNS")
+    assert service.stop(process) == 0
+    assert backing(device).read_bytes()[: len(MARK)] == MARK
+
+
 BAD = [
     ("wip", {}, "did you mean wipe?", "plan.word.unknown"),
     ("../../etc/passwd", {}, "there is no task '../../etc/passwd'", "plan.word.unknown"),

@@ -54,10 +54,8 @@ def run(shell: cli.Shell, given: Given, dry_run: bool, yes: bool, as_json: bool)
         return _dry_run(shell, plan, as_json)
     machine = probe_machine(shell.host)
     if plan.is_destructive and not yes and shell.host.is_real:
-        previews = cli.show_previews(shell, plan, err=True)
-        # Where every disk is refused there is nothing to confirm: the run says why, and ends.
-        if any(preview.serious for preview in previews):
-            cli.ask_for_serial(machine, previews)
+        # Also where every disk is refused now: the run looks again, and might find one that is not.
+        cli.ask_for_serial(machine, cli.show_previews(shell, plan, err=True))
     return _carry_out(shell, plan, request, machine, as_json)
 
 

@@ -58,6 +58,8 @@ class Context:
         self.machine = machine
         self.step = step
         self.findings: list[Finding] = []
+        # What is known so far, for a task that has to be left behind or raises.
+        self.data: Mapping[str, JSON] = {}
         self._emit = emit
         self._lock = threading.Lock()
 

@@ -20,6 +20,9 @@ from liveagent.tasks.wipe import overwrite as disk_io
 from liveagent.tasks.wipe.guards import Armed, Refusal, arm
 from liveagent.tasks.wipe.options import WipeOptions
 from liveagent.tasks.wipe.pattern import Buffer, Random, make_pattern
+from liveagent.tasks.wipe.select import Chosen
+from liveagent.tasks.wipe.technique import Technique
+from liveagent.tasks.wipe.worker import Worker
 from tests.conftest import MakeLoop
 
 pytestmark = pytest.mark.loop
@@ -278,3 +281,75 @@ def test_result_follows_its_schema(make_loop: MakeLoop) -> None:
     schema = json.loads((Path(disk_io.__file__).parents[2] / "schemas" / "wipe.json").read_text())
     jsonschema.validate(outcome.data, schema)
     assert {row["verdict"] for row in outcome.data["disks"]} == {"warn", "refused"}
+
+
+def test_errors_of_every_pass_count(make_loop: MakeLoop) -> None:
+    """A place that could not be written in the first pass is not forgotten because the second one could."""
+    device = make_loop(SIZE, MARK)
+    host = Host()
+    context = Context(host, probe_machine(host), "wipe", Heard())
+    chosen = Chosen(next(disk for disk in context.machine.disks if disk.path == device))
+    worker = Worker(context, chosen, Technique("overwrite", "asked for"), WipeOptions(passes=2))
+
+    calls = []
+    real = os.pwrite
+
+    def failing(file: int, data: object, offset: int) -> int:
+        calls.append(offset)
+        if len(calls) == 2:
+            raise OSError(5, "Input/output error")
+        return real(file, data, offset)  # type: ignore[arg-type]
+
+    os.pwrite = failing  # type: ignore[assignment]
+    try:
+        row = worker.run()
+    finally:
+        os.pwrite = real
+    assert (row["verdict"], row["status"]) == ("fail", "not-erased")
+    assert [error["offset"] for error in row["errors"]] == [4 * MIB]
+    assert row["bytes_written"] == 2 * SIZE - 4 * MIB
+
+
+def test_flush_that_fails_is_the_disks_own(make_loop: MakeLoop) -> None:
+    """A drive whose cache does not go down ends fail with its row, and raises nothing past it."""
+    device = make_loop(SIZE, MARK)
+    real = os.fsync
+
+    def failing(file: int) -> None:
+        if os.readlink(f"/proc/self/fd/{file}") == device:
+            raise OSError(5, "Input/output error")
+        real(file)
+
+    os.fsync = failing  # type: ignore[assignment]
+    try:
+        outcome, heard = wipe(WipeOptions(disks=(device,)))
+    finally:
+        os.fsync = real
+    row = outcome.data["disks"][0]
+    assert (outcome.verdict, row["status"]) == (Verdict.FAIL, "not-erased")
+    assert [subject for subject, _ in heard.of(Type.STEP_FINISHED)] == [f"wipe/{Path(device).name}"]
+
+
+def test_hundred_percent_is_every_byte() -> None:
+    """`100%` leaves nothing out, whatever the size."""
+    size = 10 * disk_io.SAMPLES * disk_io.SAMPLE + 512 * 33
+    samples = disk_io.choose_samples(size, "100%", 512, 1)
+    assert sum(span.length for span in samples) == size
+
+
+def test_loop_over_a_mounted_device_is_refused(make_loop: MakeLoop, tmp_path: Path) -> None:
+    """A loop device over a device in use: the kernel would give it exclusively, and the file system would be gone."""
+    device = make_loop(SIZE)
+    subprocess.run(["mkfs.ext4", "-q", device], check=True, timeout=60)
+    place = tmp_path / "mounted"
+    place.mkdir()
+    subprocess.run(["mount", device, str(place)], check=True, timeout=30)
+    argv = ["losetup", "--find", "--show", device]
+    over = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+    try:
+        outcome, _ = wipe(WipeOptions(disks=(over,)))
+    finally:
+        subprocess.run(["losetup", "--detach", over], check=True, timeout=30)
+        subprocess.run(["umount", str(place)], check=True, timeout=30)
+    row = outcome.data["disks"][0]
+    assert "wipe.guard.loop" in [reason["code"] for reason in row["reasons"]] and row["status"] == "not-erased"

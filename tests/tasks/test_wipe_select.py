@@ -218,6 +218,42 @@ def test_two_paths_to_one_medium() -> None:
     assert [one.disk.name for one in choose_disks(machine, WipeOptions(disks=("/dev/sdb",))).chosen] == ["sdb"]
 
 
+@pytest.mark.parametrize("wwns", [("0x5000c50011111111", "naa.5000C50011111111"), ("", "")], ids=["wwn", "serial"])
+@pytest.mark.parametrize(
+    ("change", "options"),
+    [
+        ({"uses": (Use(UseKind.MOUNTED, "sda1", "/srv"),)}, WipeOptions()),
+        ({"uses": (Use(UseKind.MOUNTED, "sda1", "/srv"),)}, WipeOptions(disks=("/dev/sdb",))),
+        ({"live_medium": True}, WipeOptions()),
+        ({"contents": (content("gfs2"),)}, WipeOptions(disks=("/dev/sdb",))),
+        ({}, WipeOptions(except_=("/dev/sda",))),
+    ],
+)
+def test_the_other_path_of_a_held_disk_is_held(
+    wwns: tuple[str, str], change: dict[str, object], options: WipeOptions
+) -> None:
+    """What protects one path of a medium protects the other: the kernel would give it away."""
+    first, second = wwns
+    disks = (make_disk(wwn=first, serial="SAME", **change), make_disk("sdb", wwn=second, serial="SAME"))
+    selection = choose_disks(make_machine(*disks), options)
+    assert not selection.chosen
+    assert [held.reasons[0].code for held in selection.refused if held.disk.name == "sdb"] == ["wipe.guard.twin"]
+
+
+@pytest.mark.parametrize("word", ["model:*", "size:>=1", "kind:ssd", "kind:loop", "slot:"])
+def test_no_pattern_means_a_loop_device(word: str) -> None:
+    """A loop device's model is the path of somebody's file: no pattern may reach it."""
+    loop = make_disk("loop0", transport=Transport.LOOP, serial="", model="/srv/disk.img", rotational=False)
+    assert find_disks(word, (loop,))[0] == ()
+
+
+def test_loop_device_over_a_disk_is_refused() -> None:
+    """The kernel does not guard what is behind a loop device."""
+    loop = make_disk("loop0", transport=Transport.LOOP, serial="", model="/dev/sda1", ids=())
+    selection = choose_disks(make_machine(loop), WipeOptions(disks=("/dev/loop0",)))
+    assert [held.reasons[0].code for held in selection.refused] == ["wipe.guard.loop"]
+
+
 def test_release_lifts_that_one_guard() -> None:
     """A released file system on a mounted disk stays refused."""
     disk = make_disk(contents=(content("gfs2"),), uses=(Use(UseKind.MOUNTED, "sda1", "/srv"),))

@@ -27,10 +27,14 @@ IDLE_DISKS = (
 )
 
 
+WAS_USED = pytest.StashKey[bool]()
+
+
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
+def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
     """The whole lab, with the agent of this tree in the image."""
     check_host()
+    pytestconfig.stash[WAS_USED] = True
     shutil.rmtree(RESULTS, ignore_errors=True)
     RESULTS.mkdir(parents=True)
     image = build_image(REPO)
@@ -68,7 +72,7 @@ def idle_guest(lab: Lab, idle_disks: dict[str, Disk]) -> Iterator[Guest]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was measured and where everything lies."""
-    if terminalreporter.config.getoption("collectonly") or not (RESULTS / NOTES).exists():
+    if not terminalreporter.config.stash.get(WAS_USED, False) or not (RESULTS / NOTES).exists():
         return
     terminalreporter.section("boot lab")
     terminalreporter.write((RESULTS / NOTES).read_text())

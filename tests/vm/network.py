@@ -169,7 +169,7 @@ def scratch_of(name: str) -> Path:
 
 
 def remove_abandoned() -> None:
-    """Remove what labs that were killed left behind: their last processes, namespaces and disk files."""
+    """Remove what labs that were killed left behind: their last processes, namespaces, files and sockets."""
     for line in run(["ip", "netns", "list"], timeout=30).splitlines():
         name = line.split()[0]
         if not name.startswith(PREFIX) or Path("/proc", name[len(PREFIX) :]).exists():
@@ -180,3 +180,5 @@ def remove_abandoned() -> None:
                 os.kill(int(pid), signal.SIGTERM)
         attempt(["ip", "netns", "delete", name], timeout=30)
         shutil.rmtree(scratch_of(name), ignore_errors=True)
+        for control in Path("/run").glob(f"{name}-*"):
+            control.unlink()

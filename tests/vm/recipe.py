@@ -120,6 +120,8 @@ exit 1
 # Where the image has it, its mode, its text.
 LAB_FILES = {
     "etc/hostname": (0o644, "livehost\n"),
+    # mmdebstrap leaves this machine's own name server in it, to which no guest must talk.
+    "etc/resolv.conf": (0o644, "# the lab has no name server\n"),
     "etc/fstab": (0o644, "# a live system mounts nothing by itself\n"),
     "etc/mdadm/mdadm.conf": (0o644, "# the agent must see members, not arrays\nAUTO -all\n"),
     "etc/lvm/lvmlocal.conf": (0o644, "global {\n    event_activation = 0\n}\n"),

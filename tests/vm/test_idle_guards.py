@@ -107,11 +107,11 @@ def test_releasing_one_guard_lifts_no_other(idle_guest: Guest, idle_disks: dict[
     """A GFS2 disk that is also held by device-mapper: `release=gfs2` leaves the other guard standing."""
     path = paths_of(idle_guest)[SERIAL]
     make = "wipefs -q -a -f ${D}1 $D 2>/dev/null; mkfs.gfs2 -q -O -K -p lock_nolock -j 1 -J 8 $D && udevadm settle && "
-    idle_guest.run(f'D={path}; {make} dmsetup create labline --table "0 $(blockdev --getsz $D) linear $D 0"')
+    idle_guest.run(f'D={path}; {make} dmsetup create labheld --table "0 $(blockdev --getsz $D) linear $D 0"')
     try:
         code, result = run_wipe(idle_guest, "--disks", f"serial:{SERIAL}", "--release", "gfs2")
     finally:
-        idle_guest.run("dmsetup remove --retry labline")
+        idle_guest.run("dmsetup remove --retry labheld")
     assert code == 4, result["summary"]
     code, result = run_wipe(idle_guest, "--disks", f"serial:{SERIAL}", "--release", "gfs2")
     assert code == 0, result["summary"]

@@ -49,6 +49,8 @@ USE_WORDS = {
     UseKind.BCACHE: "is part of the bcache",
     UseKind.OTHER: "is held by",
 }
+# What must not have changed since a disk was chosen; where the drive is asked to erase itself, its controller too.
+SAME = ("serial", "wwn", "model", "size", "device_number", "logical_block", "nvme_controllers", "nvme_namespace")
 # udev looks at a disk for a moment whenever it changes.
 LOCK_WAIT = 10.0
 
@@ -86,6 +88,9 @@ def _identity_reasons(disk: Disk) -> Iterator[Reason]:
         yield Reason("wipe.guard.usb", "is attached by USB", leaves_out=True, guard="usb")
     if disk.removable:
         yield Reason("wipe.guard.removable", "is removable", leaves_out=True, guard="removable")
+    if disk.transport is Transport.LOOP and disk.model.startswith("/dev/"):
+        # The kernel gives the loop device exclusively, whoever has the disk behind it.
+        yield Reason("wipe.guard.loop", f"stands on {disk.model}: name that disk itself")
     if not disk.transport.is_local and disk.transport is not Transport.LOOP:
         text = f"is not local ({disk.transport.value})"
         yield Reason("wipe.guard.not_local", text, leaves_out=True)
@@ -151,7 +156,7 @@ def _look_again(host: Host, chosen: Disk, release: tuple[str, ...]) -> tuple[Rea
     now = probe_disk(host, chosen.name)
     if now is None:
         return (Reason("wipe.guard.gone", "is no longer there"),)
-    for what in ("serial", "wwn", "model", "size", "device_number"):
+    for what in SAME:
         before, after = getattr(chosen, what), getattr(now, what)
         if before != after:
             text = f"is another disk than a moment ago: its {what} was {before!r} and is {after!r}"

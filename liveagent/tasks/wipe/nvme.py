@@ -73,6 +73,11 @@ def probe_nvme(host: Host, disk: Disk) -> NvmeFacts | None:
     return parse_id_ctrl(document, namespaces) if disk.nvme_namespace in namespaces else None
 
 
+def read_controller_serial(host: Host, disk: Disk) -> str:
+    """The serial of the controller that a Format would be sent to: a reset may have given its name to another."""
+    return host.read_or(f"/sys/class/nvme/{disk.nvme_controllers[0]}/serial")
+
+
 def format_namespace(host: Host, armed: Armed, technique: str) -> str:
     """Have the drive erase the namespace, block size kept. Returns nvme-cli's version. Raises CommandError.
 

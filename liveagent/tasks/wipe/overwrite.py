@@ -52,7 +52,11 @@ class Vanished(Exception):
 
 
 class TooManyErrors(Exception):
-    """More places failed than ERROR_LIMIT."""
+    """More places failed than ERROR_LIMIT; `troubles` are those there were."""
+
+    def __init__(self, troubles: Sequence[Trouble]) -> None:
+        super().__init__(f"more than {ERROR_LIMIT} places failed, the last one at byte {troubles[-1].offset}")
+        self.troubles = tuple(troubles)
 
 
 def overwrite(armed: Armed, pattern: Pattern, step: Step) -> tuple[Trouble, ...]:
@@ -87,7 +91,7 @@ def choose_samples(size: int, verify: str, block: int, seed: int) -> tuple[Span,
     """
     if verify == "none":
         return ()
-    if verify == "full" or size <= 2 * MIB + SAMPLES * SAMPLE:
+    if verify in ("full", "100%") or size <= 2 * MIB + SAMPLES * SAMPLE:
         return tuple(spans(size, CHUNK))
     inner = Span(MIB, (size - 2 * MIB) // SAMPLE * SAMPLE)
     strata = inner.length // SAMPLE
@@ -105,7 +109,10 @@ def choose_samples(size: int, verify: str, block: int, seed: int) -> tuple[Span,
 def read_back(armed: Armed, pattern: Pattern, samples: Sequence[Span], step: Step) -> tuple[Trouble, ...]:
     """Read the stretches from the drive itself and compare each byte. Returns what differs or cannot be read."""
     troubles: list[Trouble] = []
-    flush_caches(armed)
+    try:
+        flush_caches(armed)
+    except OSError as error:
+        _note(troubles, Span(0, armed.disk.size), error)
     for span in samples:
         try:
             data = read_span(armed, span)
@@ -182,7 +189,7 @@ def _note(troubles: list[Trouble], span: Span, error: OSError) -> None:
 def _add(troubles: list[Trouble], trouble: Trouble) -> None:
     troubles.append(trouble)
     if len(troubles) > ERROR_LIMIT:
-        raise TooManyErrors(f"more than {ERROR_LIMIT} places failed, the last one at byte {trouble.offset}")
+        raise TooManyErrors(troubles)
 
 
 class Meter:

@@ -90,23 +90,44 @@ def choose_disks(machine: Machine, options: WipeOptions) -> Selection:
             skipped.append(Held(disk, reasons))
         else:
             refused.append(Held(disk, reasons))
-    chosen, twins = part_twins(chosen)
+    spared = [
+        disk
+        for disk in machine.disks
+        if disk.name in excepted or want_reasons(disk, options.release if named.get(disk.name) else ())
+    ]
+    chosen, twins = part_twins(chosen, spared)
     return Selection(tuple(chosen), tuple(skipped), (*refused, *twins), (*faults, *fault_list))
 
 
-def part_twins(chosen: Sequence[Chosen]) -> tuple[list[Chosen], list[Held]]:
-    """Disks with one WWN are one medium on two paths: written side by side they would spoil each other."""
-    by_wwn: dict[str, list[Chosen]] = {}
+def part_twins(chosen: Sequence[Chosen], spared: Sequence[Disk]) -> tuple[list[Chosen], list[Held]]:
+    """Disks that are one medium on two paths (dual-path SAS without multipath).
+
+    What holds one path holds the other: the kernel knows them as two devices, and would give away the second.
+    Two that were chosen would spoil each other's work, written side by side.
+    """
+    alone: list[Chosen] = []
+    twins: list[Held] = []
     for one in chosen:
-        by_wwn.setdefault(one.disk.wwn and _bare_wwn(one.disk.wwn), []).append(one)
-    alone = [one for one in chosen if not one.disk.wwn or len(by_wwn[_bare_wwn(one.disk.wwn)]) == 1]
-    twins = []
-    for one in chosen:
-        if one not in alone:
-            same = [other.disk.path for other in by_wwn[_bare_wwn(one.disk.wwn)] if other is not one]
-            text = f"is the same medium as {', '.join(same)} (WWN {one.disk.wwn}): name one of them by its path"
+        held = [disk for disk in spared if is_same_medium(disk, one.disk)]
+        same = [other.disk for other in chosen if other is not one and is_same_medium(other.disk, one.disk)]
+        if held:
+            text = f"is the same medium as {held[0].path}, which is held back"
             twins.append(Held(one.disk, (Reason("wipe.guard.twin", text),)))
+        elif same:
+            text = f"is the same medium as {same[0].path}: name one of them by its path"
+            twins.append(Held(one.disk, (Reason("wipe.guard.twin", text),)))
+        else:
+            alone.append(one)
     return alone, twins
+
+
+def is_same_medium(left: Disk, right: Disk) -> bool:
+    """Whether two disks are paths to one medium: by WWN, or by serial, model and size where there is none."""
+    if left.name == right.name or Transport.LOOP in (left.transport, right.transport):
+        return False
+    if left.wwn and right.wwn:
+        return _bare_wwn(left.wwn) == _bare_wwn(right.wwn)
+    return bool(left.serial) and (left.serial, left.model, left.size) == (right.serial, right.model, right.size)
 
 
 def _excepted(options: WipeOptions, disks: Sequence[Disk]) -> tuple[set[str], list[Reason]]:
@@ -157,6 +178,8 @@ def is_by_identity(word: str, disk: Disk) -> bool:
 def _matches(prefix: str, value: str, disk: Disk) -> bool:
     if not value:
         raise BadValue(f"{prefix}: says nothing after the colon")
+    if disk.transport is Transport.LOOP:
+        return False  # only meant by its path: its "model" is somebody's file
     if prefix == "serial":
         return disk.serial == value
     if prefix == "wwn":
@@ -170,15 +193,16 @@ def _matches(prefix: str, value: str, disk: Disk) -> bool:
     if value.lower() not in KINDS:
         raise BadValue(f"kind:{value} is none of {', '.join(KINDS)}")
     if value.lower() in ("hdd", "ssd"):
-        return disk.transport is not Transport.LOOP and disk.rotational is (value.lower() == "hdd")
-    return disk.transport.value == value.lower()
+        return disk.rotational is (value.lower() == "hdd")
+    return bool(disk.transport.value == value.lower())
 
 
 def _matches_size(value: str, disk: Disk) -> bool:
     match = re.fullmatch(r"(>=|<=|>|<|=|)\s*(.+)", value)
     if not match:
         raise BadValue(f"size:{value} is not a comparison such as size:>=1TB")
-    return disk.transport is not Transport.LOOP and COMPARE[match.group(1)](disk.size, parse_size(match.group(2)))
+    size: int = parse_size(match.group(2))
+    return COMPARE[match.group(1)](disk.size, size)
 
 
 def _bare_wwn(wwn: str) -> str:

@@ -54,15 +54,18 @@ def preview(host: Host, machine: Machine, options: WipeOptions) -> Preview:
 def run(context: Context, options: WipeOptions) -> Outcome:
     """Wipe what was chosen, all disks side by side, and account for every disk."""
     pairs, selection = choose_techniques(context.host, choose_disks(context.machine, options), options)
-    rows = [_tell_held(context, held, Verdict.REFUSED) for held in selection.refused]
-    rows += [_tell_held(context, held, Verdict.SKIPPED) for held in selection.skipped]
+    held = [_tell_held(context, one, Verdict.REFUSED) for one in selection.refused]
+    held += [_tell_held(context, one, Verdict.SKIPPED) for one in selection.skipped]
     if not pairs and not selection.refused:
         summary = "there is no disk to wipe"
-        context.finding(Finding("wipe.no_disks", Verdict.FAIL, "wipe", summary, {"skipped": len(rows)}))
+        context.finding(Finding("wipe.no_disks", Verdict.FAIL, "wipe", summary, {"skipped": len(held)}))
     workers = [Worker(context, chosen, technique, options) for chosen, technique in pairs]
-    rows = [*run_side_by_side(context, workers), *rows]
+    rows: list[Mapping[str, JSON]] = [*(worker.unfinished() for worker in workers), *held]
+    # What is known at any moment: a run that has to be left behind still accounts for every disk.
+    context.data = {"disks": rows, "not_measured": []}
+    run_side_by_side(context, workers, rows)
     verdict = worst([Verdict(row["verdict"]) for row in rows])
-    return Outcome(verdict, summarize(rows), {"disks": rows, "not_measured": []})
+    return Outcome(verdict, summarize(rows), context.data)
 
 
 def choose_techniques(host: Host, selection: Selection, options: WipeOptions) -> tuple[list[Pair], Selection]:
@@ -79,16 +82,14 @@ def choose_techniques(host: Host, selection: Selection, options: WipeOptions) ->
     return pairs, Selection(selection.chosen, selection.skipped, tuple(refused), selection.faults)
 
 
-def run_side_by_side(context: Context, workers: Sequence[Worker]) -> list[Mapping[str, JSON]]:
-    """Every disk in a thread of its own; one that hangs does not hold up the others, and is said to hang."""
-    rows: dict[int, Mapping[str, JSON]] = {}
-    raised: list[BaseException] = []
+def run_side_by_side(context: Context, workers: Sequence[Worker], rows: list[Mapping[str, JSON]]) -> None:
+    """Every disk in a thread of its own, its row put in place as it ends.
+
+    One that hangs does not hold up the others, and is said to hang; its row stays `unknown` until it ends.
+    """
 
     def work(index: int) -> None:
-        try:
-            rows[index] = workers[index].run()
-        except Exception as error:  # the agent's own: the others still end, then it is raised
-            raised.append(error)
+        rows[index] = workers[index].run()
 
     threads = [
         threading.Thread(target=work, args=(index,), name=f"wipe-{worker.disk.name}", daemon=True)
@@ -102,9 +103,6 @@ def run_side_by_side(context: Context, workers: Sequence[Worker]) -> list[Mappin
         for index, worker in enumerate(workers):
             if threads[index].is_alive():
                 _watch(context, worker, index, stalled)
-    if raised:
-        raise raised[0]
-    return [rows[index] for index in range(len(workers))]
 
 
 def _watch(context: Context, worker: Worker, index: int, stalled: set[int]) -> None:

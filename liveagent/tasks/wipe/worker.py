@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import logging
 import secrets
 import time
 from collections.abc import Mapping
@@ -16,11 +17,13 @@ from liveagent.options import render_value
 from liveagent.tasks import Context
 from liveagent.tasks.wipe import overwrite as disk_io
 from liveagent.tasks.wipe.guards import Armed, Refusal, arm
-from liveagent.tasks.wipe.nvme import SES, format_namespace
+from liveagent.tasks.wipe.nvme import SES, format_namespace, read_controller_serial
 from liveagent.tasks.wipe.options import WipeOptions
 from liveagent.tasks.wipe.pattern import Pattern, make_pattern
 from liveagent.tasks.wipe.select import Chosen, Held
 from liveagent.tasks.wipe.technique import Technique
+
+log = logging.getLogger(__name__)
 
 # Stretches that are named one by one in a result; the rest is counted.
 LISTED = 16
@@ -77,6 +80,11 @@ class Worker:
             "errors": [],
         }
 
+    def unfinished(self) -> Mapping[str, JSON]:
+        """The row of the disk as long as nothing else is known of it."""
+        unknown = {"verdict": Verdict.UNKNOWN.value, "status": "not-erased", "summary": "did not end"}
+        return {**describe_disk(self.disk), **unknown, "technique": self._technique.name, "reasons": []}
+
     def run(self) -> Mapping[str, JSON]:
         started = time.monotonic()
         self._context.part_started(self.disk.name, {"technique": self._technique.name, "serial": self.disk.serial})
@@ -93,9 +101,16 @@ class Worker:
                 "wipe.vanished", Verdict.UNKNOWN, f"vanished during the wipe ({error}): what it holds is unknown"
             )
         except disk_io.TooManyErrors as error:
-            self._find("wipe.too_many_errors", Verdict.FAIL, f"given up: {error}")
+            listed = self._list_troubles(error.troubles)
+            self._find("wipe.too_many_errors", Verdict.FAIL, f"given up: {error}", listed)
         except CommandError as error:
             self._find("wipe.technique.failed", Verdict.UNKNOWN, f"{self._technique.name} was not confirmed: {error}")
+        except OSError as error:
+            verdict = Verdict.UNKNOWN if error.errno in disk_io.GONE else Verdict.FAIL
+            self._find("wipe.io_error", verdict, f"{self._label}: {error.strerror or error}")
+        except Exception as error:  # the agent's own: this disk's row says so, and the others keep theirs
+            log.exception("The wipe of %s raised", self.disk.name)
+            self._find("task.error", Verdict.ERROR, f"{type(error).__name__}: {error}")
         return self._end(time.monotonic() - started)
 
     # -- the two ways -------------------------------------------------------------------------------
@@ -120,12 +135,13 @@ class Worker:
         self.meter = disk_io.Meter(size * options.passes + sum(span.length for span in samples), self._progress)
         pattern = make_pattern(options.pattern)
         self._begun = True
-        troubles: tuple[disk_io.Trouble, ...] = ()
+        troubles: list[disk_io.Trouble] = []
         for number in range(1, options.passes + 1):
             self._label = "overwrite" if options.passes == 1 else f"overwrite {number}/{options.passes}"
             pattern = make_pattern(options.pattern)
-            troubles = disk_io.overwrite(armed, pattern, self._step)
-            self._row["bytes_written"] += size - sum(trouble.length for trouble in troubles)
+            found = disk_io.overwrite(armed, pattern, self._step)
+            troubles += found
+            self._row["bytes_written"] += max(0, size - sum(trouble.length for trouble in found))
         self._row.update(pattern=options.pattern, passes=options.passes, seed=pattern.seed)
         if troubles:
             lost = sum(trouble.length for trouble in troubles)
@@ -165,6 +181,9 @@ class Worker:
             self._find("wipe.mark", Verdict.FAIL, "does not hold what is written to it, before the format")
             return
         self._label = self._technique.name
+        if read_controller_serial(self._context.host, self.disk) != self.disk.serial:
+            self._find("wipe.guard.changed", Verdict.REFUSED, "its controller is another drive than a moment ago")
+            return
         self._row["tool"] = format_namespace(self._context.host, armed, self._technique.name)
         self._check_marks(armed, mark, samples, seed)
 
