@@ -25,7 +25,7 @@ demo: $(VENV)/.stamp ## Wipe a scratch disk on a loop device as a boot would; to
 	$(BIN)/python tests/demo.py
 
 test: tools ## Everything but the virtual machines, linters and type checks included
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -rs
 	@$(MAKE) --no-print-directory test-39
 
 test-39: ## The suite on Python 3.9 with EL 9's versions, where there is a 3.9
@@ -36,7 +36,7 @@ else
 	  $(PYTHON39) -m venv --clear $(VENV)39 && \
 	  $(VENV)39/bin/pip install --quiet --disable-pip-version-check --editable '.[test]' \
 	    --constraint tests/constraints-el9.txt && touch $(VENV)39/.stamp; }
-	$(VENV)39/bin/python -m pytest -q --ignore tests/test_house.py
+	$(VENV)39/bin/python -m pytest -q -rs --ignore tests/test_house.py
 endif
 
 tools-vm: tools

@@ -91,6 +91,8 @@ def main(context: click.Context, root: str, config: str, state: str, verbose: bo
     Exit status: 0 pass, warn or skipped; 1 fail; 2 usage, plan or option; 3 error or unknown; 4 refused;
     124 a task's limit reached; 130 cancelled.
     """
+    if not os.path.isdir(root):
+        fail(f"--root {root}: there is no such directory", EXIT_USAGE)
     level = logging.DEBUG if verbose else logging.ERROR
     logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
     context.obj = Shell(Host(root), config, state)
@@ -155,38 +157,9 @@ def plan(shell: Shell, as_json: bool) -> None:
     Reads the kernel command line, the environment, the files of /etc/liveagent and the config URL, and touches
     nothing. Exit status 2 where the plan has faults.
     """
-    from liveagent.daemon import take_request
-    from liveagent.plan import make_plan
-    from liveagent.tasks import Registry
+    from liveagent.command import plan as command
 
-    request, _ = take_request(shell.host, shell.config, os.environ, tell)
-    made = make_plan(request, Registry(shell.host))
-    if as_json:
-        print_json(made.encode())
-    else:
-        _show_plan(shell, made)
-    sys.exit(EXIT_USAGE if made.faults else 0)
-
-
-def _show_plan(shell: Shell, made: Plan) -> None:
-    for notice in made.notices:
-        click.echo(f"note: {notice}")
-    if made.faults:
-        click.echo(f"SPEEDISO={made.word}: nothing would run:")
-        for fault in made.faults:
-            click.echo(f"  {fault}")
-        return
-    for unit in made.units:
-        click.echo(f"{unit}: left to the operator's own {unit}.service")
-    if not made.steps:
-        click.echo("idle: this boot asks for no task; the system would stay up with SSH")
-        return
-    show_previews(shell, made, err=False)
-    if made.is_destructive:
-        click.echo(f"A countdown of {made.settings.countdown:g} s is shown before the first destructive task.")
-    targets = [url for urls in made.settings.callbacks.values() for url in urls]
-    click.echo(f"reported to: {', '.join(targets) or 'nobody; the result stays on this machine'}")
-    click.echo(f"then: {made.settings.then}")
+    sys.exit(command.show(shell, as_json))
 
 
 def show_previews(shell: Shell, made: Plan, err: bool) -> list[Preview]:

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import IO
 
 from liveagent.paths import walk
-from liveagent.stream import OnLine, Stream
+from liveagent.stream import OnLine, Stream, until_it_raises
 
 log = logging.getLogger(__name__)
 
@@ -333,8 +333,9 @@ class _Command:
         self.input = None if input is None else memoryview(input.encode("utf-8", "surrogateescape"))
         self.mark = os.urandom(8).hex()
         self.environment = {**environment, MARK: self.mark}
-        self.stdout = Stream(on_line)
-        self.stderr = Stream(on_line)
+        listener = until_it_raises(on_line) if on_line else None
+        self.stdout = Stream(listener)
+        self.stderr = Stream(listener)
 
     def start(self) -> None:
         """Raises OSError where there is no such program, or it cannot be executed."""

@@ -11,6 +11,20 @@ LINE_LIMIT = 64 * 1024
 OnLine = Callable[[str], None]
 
 
+def until_it_raises(on_line: OnLine) -> OnLine:
+    """A listener that is not called again once it has raised: its first fault is the one that counts."""
+    listening = True
+
+    def tell(line: str) -> None:
+        nonlocal listening
+        if listening:
+            listening = False
+            on_line(line)
+            listening = True
+
+    return tell
+
+
 class Stream:
     """What was read of one pipe: kept up to a limit, and cut into lines for whoever listens. `taken` counts bytes."""
 

@@ -79,7 +79,8 @@ def test_timeout_leaves_nothing(forks: Path) -> None:
         Host().run(sh(FORKS.format(forks) + "sleep 600"), timeout=1)
     assert [pid for pid in pids(forks) if alive(pid)] == []
     assert caught.value.completed.stdout == "ready\n"
-    assert caught.value.completed.status == -signal.SIGTERM
+    # A shell whose child goes first may leave by itself, saying so.
+    assert caught.value.completed.status in (-signal.SIGTERM, 128 + signal.SIGTERM)
     assert caught.value.completed.seconds < LONG
 
 

@@ -36,7 +36,8 @@ def refuse(machine: Machine, options: WipeOptions) -> Sequence[Finding]:
 def preview(host: Host, machine: Machine, options: WipeOptions) -> Preview:
     """Every disk, with what would be done to it or why nothing would."""
     pairs, selection = choose_techniques(host, choose_disks(machine, options), options)
-    rows = [_row(pair[0].disk, f"{pair[1].name} ({pair[1].why})") for pair in pairs]
+    nothing = "nothing: the whole task is refused, see below" if selection.faults else ""
+    rows = [_row(pair[0].disk, nothing or f"{pair[1].name} ({pair[1].why})") for pair in pairs]
     rows += [_row(held.disk, f"REFUSED: {held.text}") for held in selection.refused]
     rows += [_row(held.disk, f"left out: {held.text}") for held in selection.skipped]
     rows += [("", "", "", "", "", f"REFUSED: {fault.text}") for fault in selection.faults]

@@ -1,0 +1,57 @@
+"""`liveagent plan`: what this boot asks for, and what would be done."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from liveagent import cli
+from liveagent.daemon import take_request
+from liveagent.events import EXIT_USAGE
+from liveagent.machine.live import probe_live
+from liveagent.plan import Plan, make_plan
+from liveagent.tasks import Registry
+
+
+def show(shell: cli.Shell, as_json: bool) -> int:
+    """The plan, or every fault; the exit status."""
+    request, _ = take_request(shell.host, shell.config, os.environ, cli.tell)
+    made = make_plan(request, Registry(shell.host))
+    if as_json:
+        cli.print_json(made.encode())
+    else:
+        _show_plan(shell, made)
+    return EXIT_USAGE if made.faults else 0
+
+
+def _show_plan(shell: cli.Shell, made: Plan) -> None:
+    for notice in made.notices:
+        click.echo(f"note: {notice}")
+    if made.faults:
+        click.echo(f"SPEEDISO={made.word}: nothing would run:")
+        for fault in made.faults:
+            click.echo(f"  {fault}")
+        return
+    for unit in made.units:
+        click.echo(f"{unit}: left to the operator's own {unit}.service")
+    if not made.steps:
+        click.echo("idle: this boot asks for no task; the system would stay up with SSH")
+        return
+    cli.show_previews(shell, made, err=False)
+    if made.is_destructive and not _is_live(shell):
+        click.echo(
+            "NOTE: this is not the live system. Booted into it, nothing is mounted, and `all` means every local disk"
+            " that is not left out: ask again there, booted without SPEEDISO, to see what would be erased."
+        )
+    if made.settings.expect_serial:
+        click.echo(f"Everything is refused on a machine whose serial is not {made.settings.expect_serial}.")
+    if made.is_destructive:
+        click.echo(f"A countdown of {made.settings.countdown:g} s is shown before the first destructive task.")
+    targets = [url for urls in made.settings.callbacks.values() for url in urls]
+    click.echo(f"reported to: {', '.join(targets) or 'nobody; the result stays on this machine'}")
+    click.echo(f"then: {made.settings.then}")
+
+
+def _is_live(shell: cli.Shell) -> bool:
+    return probe_live(shell.host).is_live and shell.host.is_real
