@@ -31,37 +31,39 @@ def test_identity_and_live_image(lab: Replay) -> None:
     assert machine.identity.serial == "LABIDLE"
     assert machine.identity.boot_mac == "52:54:00:77:00:0a"
     assert machine.live.is_live and machine.live.disks == ()
-    assert [address for nic in machine.nics for address in nic.addresses] == ["10.77.0.10"]
+    assert [address for nic in machine.nics for address in nic.addresses] == ["10.77.0.15"]
 
 
 def test_disks(lab: Replay) -> None:
     """Every disk by its transport and serial; the image's own loop device is seen as mounted."""
     disks = {disk.name: disk for disk in probe_machine(lab).disks}
     found = {disk.serial: disk.transport for disk in disks.values() if disk.serial}
-    assert found == {
+    guarded = {serial: transport for serial, transport in found.items() if serial.startswith("GUARD-")}
+    assert len(guarded) == 16 and set(guarded.values()) == {Transport.SCSI}
+    assert {serial: found[serial] for serial in found if serial not in guarded} == {
         "NVME0101": Transport.NVME,
         "SCSI0101": Transport.SCSI,
-        "SCSI0102": Transport.SCSI,
-        "SCSI0103": Transport.SCSI,
         "SATA0101": Transport.SATA,
         "USB0101": Transport.USB,
     }
+    assert [content.kind for content in disks["sdp"].contents] == ["gpt", "vmfs"]
     assert [use.by for use in disks["loop0"].uses] == ["/run/rootfsbase"]
 
 
 def test_what_a_wipe_would_do(lab: Replay) -> None:
-    """A dry run on the recorded server: the NVMe by its firmware, the others overwritten, the USB disk left out."""
+    """A dry run on the recorded server: the NVMe by its firmware, clusters' disks refused, the USB disk left out."""
     preview = TASK.preview(lab, probe_machine(lab), WipeOptions())
     techniques = {row["serial"]: row["technique"] for row in preview.data["wipe"]}
-    assert techniques == {
-        "NVME0101": "nvme-format-user",
-        "SCSI0101": "overwrite",
-        "SCSI0102": "overwrite",
-        "SCSI0103": "overwrite",
-        "SATA0101": "overwrite",
+    assert techniques["NVME0101"] == "nvme-format-user"
+    assert techniques["SCSI0101"] == techniques["SATA0101"] == techniques["GUARD-lvm"] == "overwrite"
+    refused = {row["serial"]: row["reasons"][0]["code"] for row in preview.data["refused"]}
+    assert refused == {
+        "GUARD-gpfs-partition": "wipe.guard.gpfs",
+        "GUARD-vmfs-partition": "wipe.guard.vmfs",
+        "GUARD-vmfs-mbr": "wipe.guard.vmfs",
     }
     assert [row["serial"] for row in preview.data["skipped"]] == ["USB0101"]
-    assert preview.verdict is Verdict.PASS
+    assert preview.verdict is Verdict.REFUSED
 
 
 def test_what_it_was_booted_for(lab: Replay) -> None:
