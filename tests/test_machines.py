@@ -29,7 +29,7 @@ def test_identity_and_live_image(lab: Replay) -> None:
     """A live image that came over HTTP is known as one, and none of the disks is its medium."""
     machine = probe_machine(lab)
     assert machine.identity.serial == "LABIDLE"
-    assert machine.identity.boot_mac == "52:54:00:77:00:0a"
+    assert machine.identity.boot_mac == "52:54:00:77:00:0f"
     assert machine.live.is_live and machine.live.disks == ()
     assert [address for nic in machine.nics for address in nic.addresses] == ["10.77.0.15"]
 

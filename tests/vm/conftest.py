@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from .disks import Disk, make_disk
-from .guards import STATES
 from .guest import Guest, Hardware
 from .image import build_image, cache_dir
 from .lab import NOTES, Lab, check_host, choose_accelerator
@@ -54,10 +53,9 @@ def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def idle_disks(lab: Lab) -> dict[str, Disk]:
-    """The idle guest's disks by serial: its own, and one for each state that a guard must see."""
+    """The idle guest's disks by serial."""
     folder = lab.disk_folder()
-    disks = {serial: make_disk(folder, kind, serial, write_limit=limit) for kind, serial, limit in IDLE_DISKS}
-    return {**disks, **{state.serial: make_disk(folder, "scsi", state.serial) for state in STATES}}
+    return {serial: make_disk(folder, kind, serial, write_limit=limit) for kind, serial, limit in IDLE_DISKS}
 
 
 @pytest.fixture(scope="session")

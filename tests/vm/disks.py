@@ -75,6 +75,11 @@ def file_hash(path: Path) -> str:
     return total.hexdigest()
 
 
+def device_name(disk: Disk) -> str:
+    """What QEMU calls the disk."""
+    return f"dev-{disk.serial}"
+
+
 def device_arguments(disks: tuple[Disk, ...]) -> list[str]:
     """QEMU's arguments for these disks, on the controllers of a q35 machine."""
     arguments = ["-device", "virtio-scsi-pci,id=scsi0", "-device", "qemu-xhci,id=xhci0"]
@@ -84,7 +89,7 @@ def device_arguments(disks: tuple[Disk, ...]) -> list[str]:
         drive = f"if=none,id={name},format=raw,discard=ignore,file={disk.path}"
         if disk.write_limit:
             drive += f",throttling.bps-write={disk.write_limit}"
-        device = f"id=dev-{disk.serial},drive={name},serial={disk.serial}"
+        device = f"id={device_name(disk)},drive={name},serial={disk.serial}"
         if disk.kind == "nvme":
             device = f"nvme,{device}"
         elif disk.kind == "scsi":

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from .command import CommandFailed, attempt, end, run, spawn
 from .console import Console
-from .disks import Disk, device_arguments
+from .disks import Disk, device_arguments, device_name
 from .image import Image
 from .network import Network, Plug
 from .qmp import Qmp
@@ -87,6 +88,33 @@ class Guest:
     def qmp(self) -> Qmp:
         """A new connection to QEMU's control socket; the caller closes it."""
         return Qmp(self._socket("qmp"))
+
+    def plug_disks(self, disks: Sequence[Disk]) -> None:
+        """Put SCSI disks in while the guest runs, and wait until it has seen them all."""
+        qmp = self.qmp()
+        try:
+            for disk in disks:
+                node = f"node-{disk.serial}"
+                qmp.execute(
+                    "blockdev-add", driver="raw", node_name=node, file={"driver": "file", "filename": str(disk.path)}
+                )
+                qmp.execute(
+                    "device_add", driver="scsi-hd", bus="scsi0.0", id=device_name(disk), drive=node,
+                    serial=disk.serial, wwn=disk.wwn,
+                )  # fmt: skip
+        finally:
+            qmp.close()
+        links = " ".join(f"/dev/disk/by-id/wwn-0x{disk.wwn:x}" for disk in disks)
+        self.run(f"udevadm wait --settle --timeout=120 {links}", timeout=150)
+
+    def pull_disks(self, disks: Sequence[Disk]) -> None:
+        """Take disks out while the guest runs, whatever it is doing with them."""
+        qmp = self.qmp()
+        try:
+            for disk in disks:
+                qmp.execute("device_del", id=device_name(disk))
+        finally:
+            qmp.close()
 
     def wait_login(self, timeout: float = SSH_TIMEOUT) -> float:
         """Wait for the login prompt and return the seconds that the kernel and the system took to it."""

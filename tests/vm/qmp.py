@@ -24,8 +24,9 @@ class Qmp:
         self.execute("qmp_capabilities")
 
     def execute(self, command: str, **arguments: object) -> Any:
-        """Run one command and return what it returns."""
-        request = json.dumps({"execute": command, "arguments": arguments})
+        """Run one command and return what it returns; an underscore in an argument's name stands for a dash."""
+        named = {name.replace("_", "-"): value for name, value in arguments.items()}
+        request = json.dumps({"execute": command, "arguments": named})
         self._socket.sendall(request.encode() + b"\n")
         while True:
             answer = self._read()

@@ -34,28 +34,35 @@ class Refused:
 
 
 @pytest.fixture(scope="module")
-def refused(idle_guest: Guest, idle_disks: dict[str, Disk]) -> Iterator[Refused]:
-    """Make every state on a disk of its own, name them all in one run, undo every state."""
-    found = paths_of(idle_guest)
-    paths = {state.serial: found[state.serial] for state in STATES}
+def refused(lab: Lab, idle_guest: Guest) -> Iterator[Refused]:
+    """Plug a disk in for every state, make the states, name all disks in one run, undo and pull."""
+    folder = lab.disk_folder()
+    disks = {state: make_disk(folder, "scsi", state.serial) for state in STATES}
+    idle_guest.plug_disks(list(disks.values()))
+    paths = paths_of(idle_guest)
     done = []
     try:
         for state in STATES:
-            shell = f"set -e; D={paths[state.serial]}; M=/run/lab/{state.name}; mkdir -p $M; "
-            idle_guest.run(f"{shell}{state.make}", timeout=120)
+            idle_guest.run(f"set -e; {variables(state, paths)} mkdir -p $M; {state.make}", timeout=120)
             done.append(state)
-        before = hashes(idle_guest, idle_disks)
-        code, result = run_wipe(idle_guest, "--disks", ",".join(paths.values()))
-        yield Refused(code, result, before, hashes(idle_guest, idle_disks))
+        before = hashes(idle_guest, disks)
+        code, result = run_wipe(idle_guest, "--disks", ",".join(paths[state.serial] for state in STATES))
+        yield Refused(code, result, before, hashes(idle_guest, disks))
     finally:
         for state in reversed(done):
-            idle_guest.attempt(f"D={paths[state.serial]}; M=/run/lab/{state.name}; {state.undo}", timeout=120)
+            idle_guest.attempt(f"{variables(state, paths)} {state.undo}", timeout=120)
+        idle_guest.pull_disks(list(disks.values()))
 
 
-def hashes(guest: Guest, disks: dict[str, Disk]) -> dict[str, str]:
+def variables(state: State, paths: dict[str, str]) -> str:
+    """The shell variables that a state's commands use."""
+    return f"D={paths[state.serial]}; M=/run/lab/{state.name};"
+
+
+def hashes(guest: Guest, disks: dict[State, Disk]) -> dict[str, str]:
     """What is on every guarded disk now, as the host sees it."""
     guest.run("udevadm settle; sync")
-    return {state.serial: file_hash(disks[state.serial].path) for state in STATES}
+    return {state.serial: file_hash(disk.path) for state, disk in disks.items()}
 
 
 def paths_of(guest: Guest) -> dict[str, str]:

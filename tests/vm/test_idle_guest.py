@@ -1,4 +1,4 @@
-"""Scenario (b), and what needs no boot of its own: the idle guest, the lab itself, and runs by hand over SSH."""
+"""What needs no boot of its own: runs by hand over SSH, in the idle guest."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from typing import Any
 
 import pytest
 
-from .command import attempt
 from .contract import disk_row, reasons_of, task_of
 from .disks import Disk, count_traces, file_hash
 from .guest import Guest
 from .lab import Lab
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
-
-NOWHERE = "192.0.2.1"  # TEST-NET-1: a public address that belongs to nobody
 
 
 def run_wipe(guest: Guest, *options: str, task: str = "wipe", timeout: float = 240) -> tuple[int, dict[str, Any]]:
@@ -26,35 +23,6 @@ def run_wipe(guest: Guest, *options: str, task: str = "wipe", timeout: float = 2
     assert done.stdout, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     return done.returncode, result
-
-
-def test_no_way_out(lab: Lab, idle_guest: Guest) -> None:
-    routes = idle_guest.run("ip route; ip -6 route show default")
-    assert "default" not in routes
-    assert "10.77.0.0/24" in routes
-    tried = idle_guest.attempt(f"curl -sS --max-time 5 http://{NOWHERE}/")
-    assert tried.returncode == 7, tried.stderr  # at once: no route, not a timeout
-    assert not idle_guest.run("grep -s ^nameserver /etc/resolv.conf || true").strip()
-    assert "default" not in attempt(["ip", "-netns", lab.network.name, "route"], timeout=10).stdout
-
-
-def test_plain_live_system_without_a_word(idle_guest: Guest) -> None:
-    assert idle_guest.run("systemctl is-system-running --wait", timeout=120).strip() == "running"
-    assert idle_guest.run("systemctl is-active liveagent.service").strip() == "active"
-    idle_guest.console.wait_for(r"idle: no task was asked for", 10)
-    assert "LABIDLE" in idle_guest.console.text
-
-
-def test_status_is_idle(idle_guest: Guest) -> None:
-    # Other tests may have run something by hand in this guest; the boot itself must not have.
-    assert json.loads(idle_guest.run("liveagent status --json"))["state"] == "idle"
-    mark = json.loads(idle_guest.run("cat /run/liveagent/boot-plan"))
-    assert mark["run"] == ""
-
-
-def test_plan_is_empty(idle_guest: Guest) -> None:
-    plan = json.loads(idle_guest.run("liveagent plan --json"))
-    assert (plan["tasks"], plan["faults"]) == ([], [])
 
 
 def test_inventory_names_every_disk(idle_guest: Guest, idle_disks: dict[str, Disk]) -> None:
@@ -119,18 +87,14 @@ def test_live_image_s_own_device_is_refused(idle_guest: Guest) -> None:
     assert idle_guest.run("systemctl is-active liveagent.service").strip() == "active"
 
 
-def test_disk_that_is_pulled_in_mid_wipe_is_unknown(idle_guest: Guest) -> None:
+def test_disk_that_is_pulled_in_mid_wipe_is_unknown(idle_guest: Guest, idle_disks: dict[str, Disk]) -> None:
     said = len(idle_guest.console.text)
     idle_guest.run("install -d /run/lab")
     with ThreadPoolExecutor(1) as pool:
         wiping = pool.submit(run_wipe, idle_guest, "--disks", "serial:PULL0101", "2>/run/lab/pull.log")
         idle_guest.run("until grep -q '[0-9]%' /run/lab/pull.log; do sleep .2; done", timeout=120)
-        qmp = idle_guest.qmp()
-        try:
-            qmp.execute("device_del", id="dev-PULL0101")
-            code, result = wiping.result(timeout=240)
-        finally:
-            qmp.close()
+        idle_guest.pull_disks([idle_disks["PULL0101"]])
+        code, result = wiping.result(timeout=240)
     assert code in (1, 3), idle_guest.console.text[said:]
     row = disk_row(result, "PULL0101")
     assert row["verdict"] in ("unknown", "fail"), row
