@@ -26,9 +26,8 @@ demo: $(VENV)/.stamp ## Wipe a scratch disk on a loop device as a boot would; to
 
 test: tools ## Everything but the virtual machines, linters and type checks included
 	$(BIN)/python -m pytest -q -rs
-	@$(MAKE) --no-print-directory test-39
 
-test-39: ## The suite on Python 3.9 with EL 9's versions, where there is a 3.9
+test-39: tools ## The suite on Python 3.9 with EL 9's versions, where there is a 3.9
 ifeq ($(PYTHON39),)
 	@echo "no Python 3.9 here: the suite ran on $$($(PYTHON) --version) alone"
 else
