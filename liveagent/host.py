@@ -224,6 +224,14 @@ class Host:
         """A file descriptor of a file or device; the caller closes it. Raises OSError."""
         return os.open(self.locate(path), flags | os.O_CLOEXEC)
 
+    def write(self, path: str, text: str) -> None:
+        """Write to an attribute of sysfs, or another file that is there; none is made. Raises OSError."""
+        file = self.open(path, os.O_WRONLY)
+        try:
+            os.write(file, text.encode("utf-8"))
+        finally:
+            os.close(file)
+
     # -- udev ---------------------------------------------------------------------------------------
 
     def udev(self, subsystem: str) -> tuple[UdevDevice, ...]:

@@ -207,6 +207,9 @@ class Replay(Host):
     def open(self, path: str, flags: int) -> int:
         raise NotRecorded(f"{path} cannot be opened: {self.root} is a recording")
 
+    def write(self, path: str, text: str) -> None:
+        raise NotRecorded(f"{path} cannot be written: {self.root} is a recording")
+
     def run(
         self,
         argv: Sequence[str],

@@ -429,6 +429,17 @@ def test_reading(tree: Path) -> None:
     assert host.status("/absolute").st_size == len("inside\n")
 
 
+def test_writing(tree: Path) -> None:
+    """An attribute that is there is written below the root; a name that is not there is never made a file."""
+    host = Host(str(tree))
+    (tree / "attribute").write_text("0")
+    host.write("/attribute", "1")
+    assert (tree / "attribute").read_text() == "1"
+    with pytest.raises(FileNotFoundError):
+        host.write("/none", "1")
+    assert not (tree / "none").exists()
+
+
 @pytest.mark.parametrize(
     ("pattern", "found"),
     [

@@ -236,3 +236,12 @@ def test_is_not_this_machine(recorder: Recorder) -> None:
     again = replay(recorder)
     assert not again.is_real and again.can_run
     assert stat.S_ISDIR(os.stat(again.root).st_mode)
+
+
+def test_nothing_is_written_to_a_recording(recorder: Recorder, place: Path) -> None:
+    """What would change the machine is an error in its replay, also for a file that was recorded."""
+    recorder.read(f"{place}/devices/sda/size")
+    again = replay(recorder)
+    with pytest.raises(NotRecorded):
+        again.write(f"{place}/devices/sda/size", "1")
+    assert again.read(f"{place}/devices/sda/size") == "8\n"

@@ -10,16 +10,18 @@ from liveagent.machine.disks import Disk, probe_disks
 from liveagent.machine.dmi import Identity, probe_identity
 from liveagent.machine.live import Live, probe_live
 from liveagent.machine.nics import Nic, probe_nics
+from liveagent.machine.stack import Layer, probe_layers
 
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """A server at one moment: what it is, and what its disks are used for."""
+    """A server at one moment: what it is, what its disks are used for, and what stands on them."""
 
     identity: Identity
     disks: tuple[Disk, ...]
     nics: tuple[Nic, ...]
     live: Live
+    layers: tuple[Layer, ...] = ()
 
     def encode(self) -> dict[str, JSON]:
         return {
@@ -27,6 +29,7 @@ class Machine:
             "disks": [disk.encode() for disk in self.disks],
             "nics": [nic.encode() for nic in self.nics],
             "live": self.live.encode(),
+            "layers": [layer.encode() for layer in self.layers],
         }
 
 
@@ -37,4 +40,5 @@ def probe_machine(host: Host) -> Machine:
         disks=probe_disks(host),
         nics=probe_nics(host),
         live=probe_live(host),
+        layers=probe_layers(host),
     )

@@ -44,7 +44,7 @@ class Disk:
 
     Texts are "" where not known. `ids` are the names in /dev/disk/by-id. `device_number` is major:minor.
     `rotational` is what the kernel believes; a virtual disk is often said to rotate. `live_medium`: the running
-    image came from it. `virtual_media`: a BMC's. Sizes in bytes.
+    image came from it. `virtual_media`: a BMC's. Sizes in bytes; a drive that the kernel can make no disk of has 0.
     """
 
     name: str
@@ -101,6 +101,9 @@ def _encode(value: object) -> JSON:
 
 # Block devices that are no disks: memory, CD drives, floppies, the firmware's flash, and what stands on disks.
 _NOT_DISKS = re.compile(r"(ram|zram|sr|scd|fd|dm-|md|mtdblock|bcache|zd|nullb)\d|md_|mmcblk\d+rpmb")
+# A drive of these is there also when the kernel makes no capacity of it: sectors of 520 bytes, a drive not ready.
+_MAY_BE_DRIVES = re.compile(r"(sd[a-z]|nvme\d)")
+_DRIVES = (Transport.NVME, Transport.SATA, Transport.SAS, Transport.SCSI)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,17 +139,21 @@ def _probe_disk(host: Host, name: str, survey: _Survey) -> Disk | None:
     below = f"/sys/block/{name}"
     backing = probe_backing_file(host, name) if name.startswith("loop") else ""
     size = _read_number(host, f"{below}/size")
-    if _NOT_DISKS.match(name) or not size or (name.startswith("loop") and not backing):
+    if _NOT_DISKS.match(name) or size is None or (name.startswith("loop") and not backing):
         return None
+    if not size and not _MAY_BE_DRIVES.match(name):
+        return None  # a driver's spare, a loop or nbd device that nobody uses
     if host.read_or(f"{below}/hidden") == "1":  # one path of a multipath NVMe namespace: it has no device node
         return None
     udev = survey.udev.get(name, {})
     controllers = probe_nvme_controllers(host, name) if name.startswith("nvme") else ()
     transport = probe_transport(host, name, controllers)
+    if not size and (transport not in _DRIVES or _is_removable(host, name)):
+        return None  # an empty card reader
     plate = Nameplate(backing, "", "", "", "") if backing else probe_nameplate(host, name, udev)
     partitions = _probe_partitions(host, name)
     devices = (name, *(partition.name for partition in partitions))
-    contents = probe_contents(host, name, devices[1:], survey.udev)
+    contents = probe_contents(host, name, devices[1:], survey.udev) if size else ()
     labels = [content.label for content in contents]
     logical = _read_number(host, f"{below}/queue/logical_block_size") or SECTOR
     return Disk(

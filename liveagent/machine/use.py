@@ -29,16 +29,21 @@ class UseKind(enum.Enum):
     MULTIPATH = "multipath"
     DM = "dm"
     BCACHE = "bcache"
+    ZFS = "zfs"
     OTHER = "other"
 
 
 @dataclasses.dataclass(frozen=True)
 class Use:
-    """One use: `device` is the disk or partition used, `by` says for people what uses it."""
+    """One use: `device` is the disk or partition used, `by` says for people what uses it.
+
+    `holder` is the kernel name of the block device that stands on it; "" where none does.
+    """
 
     kind: UseKind
     device: str
     by: str
+    holder: str = ""
 
 
 # What uses a block device directly, by the device's kernel name.
@@ -110,7 +115,7 @@ def probe_uses(host: Host, devices: Sequence[str], claims: Claims) -> tuple[Use,
         for holder in sorted(host.list(f"{below}/holders"), key=natural_key):
             kind, name = _probe_holder(host, holder)
             above = _describe_above(host, holder, claims, frozenset((disk,)))
-            uses.append(Use(kind, device, f"{name} ({above})" if above else name))
+            uses.append(Use(kind, device, f"{name} ({above})" if above else name, holder))
     return tuple(dict.fromkeys(uses))
 
 

@@ -142,4 +142,4 @@ def test_what_stands_on_what_is_told(tmp_path: Path) -> None:
     (block / "dm-0/dm/name").write_text("vg0-root\n")
     claims = {"dm-0": (Use(UseKind.MOUNTED, "dm-0", "/"),)}
     uses = probe_uses(Host(str(tmp_path)), ("sda", "sda1"), claims)
-    assert uses == (Use(UseKind.MD, "sda1", "md0 (vg0-root (mounted at /))"),)
+    assert uses == (Use(UseKind.MD, "sda1", "md0 (vg0-root (mounted at /))", "md0"),)
