@@ -12,6 +12,7 @@ from liveagent.host import Host
 from liveagent.options import Fault, Setting, make_name, parse_list
 from liveagent.scrub import list_secrets, make_printable
 from liveagent.settings import DESTRUCTIVE, POLICY_KEYS, STRICTEST_LAST, Policy
+from liveagent.signature import is_key_text, make_key_text
 
 CMDLINE = "kernel cmdline"
 ENVIRONMENT = "environment"
@@ -47,9 +48,13 @@ class Request:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must not leave: secret keys, and what opens something in the URLs of the config and the receivers."""
-        found = [setting.value for name, setting in self.agent.items() if name in SECRET_KEYS]
+        found = [
+            setting.value for name, setting in self.agent.items() if name in SECRET_KEYS and name != "certificate_key"
+        ]
         for name, setting in self.agent.items():
-            if name == "config":
+            if name == "certificate_key":
+                found += list_key_secrets(setting.value)
+            elif name == "config":
                 found += list_secrets(setting.value)
             elif name == "callback" or name.startswith("callback."):
                 found += [secret for url in parse_list(setting.value) for secret in list_secrets(url)]
@@ -136,6 +141,14 @@ def choose_word(
         message = "speediso is taken over verified HTTPS or from a signed document, never over plain HTTP"
         return None, (Fault("plan.config.unverified", remote.word.origin, message),)
     return remote.word, ()
+
+
+def list_key_secrets(key: str) -> tuple[str, ...]:
+    """A private key as a whole and its lines; where it lies is no secret, and has to be said."""
+    if not is_key_text(key):
+        return ()
+    lines = (line.strip() for line in key.splitlines())
+    return (key, make_key_text(key), *(line for line in lines if line and not line.startswith("-----")))
 
 
 # -- the kernel cmdline -----------------------------------------------------------------------------

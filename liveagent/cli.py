@@ -337,6 +337,30 @@ def report(shell: Shell, name: str, as_json: bool, html: str) -> None:
     sys.exit(runs.report(_directory(shell, name), as_json, html))
 
 
+@main.command()
+@click.argument("certificate", metavar="CERTIFICATE", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--signers", default="", metavar="FILE", help="Those who may sign (an OpenSSH allowed-signers file).")
+@click.option("--unsigned", is_flag=True, help="Look at the contents of one that is not signed.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON on stdout.")
+@click.option("--html", default="", metavar="FILE", help="Write a machine's certificate as a page, with its state.")
+@click.option("--validate-as", "name", default="", metavar="NAME", help="Countersign it as this person, with --key.")
+@click.option("--key", default="", metavar="FILE", help="The person's private key, or the .pub of one in an agent.")
+@click.option("--position", default="", help="The person's position or title.")
+@click.option("--location", default="", help="Where the person looked at it.")
+@click.option("--contact", default="", help="How the person can be reached.")
+@click.pass_obj
+def verify(shell: Shell, /, certificate: Path, **given: Any) -> None:
+    """Check a certificate's signature and contents, or countersign it.
+
+    Exit status 0: it is as it was signed, and agrees with itself (what became of the disks is what it says); 1: it
+    was altered, is not signed, is signed by nobody that is known, or contradicts itself; 2: it cannot be read.
+    Without --signers (or /etc/liveagent/certificate_signers) it is not known whose the signature is, and it says so.
+    """
+    from liveagent.command import verify as command
+
+    sys.exit(command.run(shell, certificate, command.Given(**given)))
+
+
 def _directory(shell: Shell, name: str) -> Path:
     from liveagent.session import find_run
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from liveagent.cmdline import parse_cmdline
 from liveagent.events import Finding, Verdict
 from liveagent.host import ENVIRONMENT, Host
+from liveagent.issue import Issuer
 from liveagent.machine import Machine
 from liveagent.report.console import choose_consoles
 from liveagent.session import Places
@@ -32,6 +33,7 @@ def examine(host: Host, places: Places, settings: AgentSettings, machine: Machin
         *check_clock(host),
         *check_consoles(host, settings),
         *check_callbacks(settings),
+        *check_key(host, settings, machine),
         *check_guards(machine),
     ]
 
@@ -111,6 +113,28 @@ def _ask(name: str, url: str, ca: str) -> Finding:
     except (requests.RequestException, OSError) as error:
         return _find("callback", Verdict.FAIL, name, f"{scrub_url(url)} does not answer: {error}")
     return _find("callback", Verdict.PASS, name, f"{scrub_url(url)} answers (HTTP {answer.status_code})")
+
+
+def check_key(host: Host, settings: AgentSettings, machine: Machine) -> Iterator[Finding]:
+    """Whether certificates will be signed, by which key, and what that key is worth."""
+    part = "certificate_key"
+    if not settings.certificate_key:
+        yield _find("key", Verdict.WARN, part, "is not set: certificates are not signed")
+        return
+    issuer = Issuer(
+        host, lambda *_: None, secret=settings.certificate_key, origin=settings.certificate_key_origin,
+        is_live=machine.live.is_live,
+    )  # fmt: skip
+    # A key that can be read may still be one that ssh-keygen does not use.
+    key, trouble = issuer.key or {}, issuer.try_key()
+    if trouble:
+        yield _find("key", Verdict.FAIL, part, f"certificates will not be signed: {trouble}")
+        return
+    summary = f"signs: {key['fingerprint']}, {key['origin']}"
+    if key["note"]:
+        yield _find("key", Verdict.WARN, part, f"{summary}. {key['note']}")
+    else:
+        yield _find("key", Verdict.PASS, part, summary)
 
 
 def check_guards(machine: Machine) -> Iterator[Finding]:

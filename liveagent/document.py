@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 import threading
 import time
 import urllib.parse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
 from liveagent.host import CommandError, Host
 from liveagent.options import Fault
 from liveagent.scrub import Scrubber, make_printable, scrub_url
+from liveagent.signature import SignatureError, verify
 
 if TYPE_CHECKING:
     import requests
@@ -116,30 +115,13 @@ def check_signature(host: Host, url: str, text: bytes, ca: str, origin: str, lim
     except _Final as error:
         raise _Final(f"its signature: {error}") from None
     try:
-        with tempfile.TemporaryDirectory(prefix="liveagent-") as directory:
-            file = Path(directory, "signature")
-            file.write_bytes(signature)
-            return _verify(host, text, str(file))
-    except CommandError as error:
+        body, mark = text.decode("utf-8"), signature.decode("utf-8", "replace")
+        return verify(host, body, mark, str(host.locate(SIGNERS)), NAMESPACE).name
+    except (SignatureError, CommandError) as error:
         message = f"its signature is not good, or by nobody in {SIGNERS}: {error}"
     except OSError as error:
         message = f"its signature cannot be checked: {error.strerror}"
     raise NoDocument(Fault("plan.config.signature", origin, message))
-
-
-def _verify(host: Host, text: bytes, signature: str) -> str:
-    """The signer in the file of signers, by stock OpenSSH. Raises CommandError."""
-    signers = str(host.locate(SIGNERS))
-    found = host.run(
-        ["ssh-keygen", "-Y", "find-principals", "-f", signers, "-s", signature], timeout=20
-    )  # fmt: skip
-    who = found.stdout.splitlines()[0].strip() if found.stdout.strip() else ""
-    host.run(
-        ["ssh-keygen", "-Y", "verify", "-f", signers, "-I", who, "-n", NAMESPACE, "-s", signature],
-        timeout=20,
-        input=text.decode("utf-8"),
-    )
-    return who
 
 
 class _Passing(Exception):

@@ -30,6 +30,7 @@ from liveagent.events import (
     worst,
 )
 from liveagent.host import Cancelled, Host
+from liveagent.issue import Issuer
 from liveagent.machine import Machine
 from liveagent.options import encode_options, render_value
 from liveagent.plan import Plan, Step
@@ -165,15 +166,32 @@ class Engine:
         name, options = step.task.name, encode_options(step.options)
         self.emit(Type.STEP_STARTED, {"options": options}, name)
         cancel = Cancel()
-        gate = Gate(self.emit)
-        context = Context(self.host.cancelled_by(cancel), self.machine, name, gate.emit)
+        gate, record = Gate(self.emit), Gate(self.spool.emit)
+        context = self._make_context(name, cancel, gate, record)
         outcome = self._carry_out(step, context, cancel)
         gate.close()
+        record.close()
         findings = tuple(context.findings)
         verdict = worst([outcome.verdict, *(finding.verdict for finding in findings)])
         result = TaskResult(name, verdict, outcome.summary, options, findings, outcome.data)
         self._finish_step(result)
         return result
+
+    def _make_context(self, name: str, cancel: Cancel, gate: Gate, record: Gate) -> Context:
+        settings = self.plan.settings
+        issuer = Issuer(
+            self.host,
+            # As it is signed: the issuer has scrubbed it, and nobody may change a letter after that.
+            record.emit,
+            self.scrub,
+            self.spool.directory,
+            settings.certificate_key,
+            settings.certificate_key_origin,
+            self.machine.live.is_live,
+            lambda: record.closed,
+        )
+        host = self.host.cancelled_by(cancel)
+        return Context(host, self.machine, name, gate.emit, self.spool.run, settings.labels, issuer)
 
     def _finish_step(self, result: TaskResult) -> None:
         data = {"verdict": result.verdict.value, "summary": result.summary, "data": result.data}
@@ -293,6 +311,10 @@ class Gate:
     def emit(self, type: Type, data: Mapping[str, JSON], subject: str = "") -> Event | None:
         with self._lock:
             return self._emit(type, data, subject) if self._emit else None
+
+    @property
+    def closed(self) -> bool:
+        return self._emit is None
 
     def close(self) -> None:
         with self._lock:

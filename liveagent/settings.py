@@ -41,6 +41,18 @@ def parse_secret(word: str) -> str:
 SECRET = Kind("secret", parse_secret)
 
 
+def parse_key(word: str) -> str:
+    """A private key's own text, or the absolute path of one."""
+    from liveagent.signature import is_key_text
+
+    if not is_key_text(word) and not word.strip().startswith("/"):
+        raise BadValue("is neither a path that begins with / nor a private key")
+    return word.strip()
+
+
+KEY = Kind("path or private key", parse_key)
+
+
 @dataclasses.dataclass(frozen=True)
 class AgentSettings:
     """Sizes are bytes, times are seconds."""
@@ -64,6 +76,9 @@ class AgentSettings:
     site: str = option(TEXT, "", "where it stands")
     order: str = option(TEXT, "", "the order or ticket that the run belongs to")
     asset_tag: str = option(TEXT, "", "the machine's tag, where DMI has none")
+    certificate_key: str = option(KEY, "", "signs certificates: an OpenSSH private key, or its path", secret=True)
+    # Where that key was set, since a signature is worth what the way of its key is worth.
+    certificate_key_origin: str = ""
     receivers: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     @property
@@ -110,4 +125,6 @@ def parse_settings(agent: Mapping[str, Setting]) -> tuple[AgentSettings, tuple[F
         faults += [dataclasses.replace(f, message=f.message.replace("callback", prefix + name, 1)) for f in one.faults]
         if one.options.callback:
             receivers[name] = one.options.callback
-    return dataclasses.replace(parsed.options, receivers=receivers), tuple(faults)
+    key = plain.get("certificate_key")
+    origin = key.origin if key and parsed.options.certificate_key else ""
+    return dataclasses.replace(parsed.options, receivers=receivers, certificate_key_origin=origin), tuple(faults)

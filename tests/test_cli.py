@@ -63,6 +63,7 @@ def test_help_says_what_will_happen(command: Command) -> None:
         "inventory",
         "record",
         "doctor",
+        "verify",
         "receive",
         "daemon",
     ]:

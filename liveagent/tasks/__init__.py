@@ -14,6 +14,7 @@ from liveagent.events import JSON, Finding, Type, Verdict
 from liveagent.host import Host
 
 if TYPE_CHECKING:
+    from liveagent.issue import Issuer
     from liveagent.machine import Machine
 
 ENTRY_POINTS = "liveagent.tasks"
@@ -51,16 +52,33 @@ class Outcome:
 
 
 class Context:
-    """What a running task has: the machine, the door to it, a way to be heard, and a cancel to look at."""
+    """What a running task has: the machine, the door to it, a way to be heard, and a cancel to look at.
 
-    def __init__(self, host: Host, machine: Machine, step: str, emit: Callable[..., object]) -> None:
+    `run` is the run's name; `labels` are what the operator said about the machine and the job. Without an `issuer`
+    certificates are events alone, unsigned.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        machine: Machine,
+        step: str,
+        emit: Callable[..., object],
+        run: str = "",
+        labels: Mapping[str, str] | None = None,
+        issuer: Issuer | None = None,
+    ) -> None:
         self.host = host
         self.machine = machine
         self.step = step
+        self.run = run
+        self.labels: Mapping[str, str] = dict(labels or {})
         self.findings: list[Finding] = []
         # What is known so far, for a task that has to be left behind or raises.
         self.data: Mapping[str, JSON] = {}
         self._emit = emit
+        self._issuer = issuer
+        self._told: set[str] = set()
         self._lock = threading.Lock()
 
     @property
@@ -97,6 +115,33 @@ class Context:
         with self._lock:
             self.findings.append(finding)
         self._emit(Type.FINDING, finding.encode(), self._subject(part))
+
+    @property
+    def key(self) -> Mapping[str, JSON] | None:
+        """What signs certificates, as they say it themselves; None where nothing does."""
+        return self._issuer.key if self._issuer else None
+
+    def certify(self, name: str, document: Mapping[str, JSON], part: str = "") -> str:
+        """Issue a certificate; its exact text, as it is signed. It is never lost for want of a key or of room.
+
+        `name` is the file's without its ending: `certificate-S4EWNX0N123456`, `certificate` for the machine.
+        """
+        from liveagent.issue import Issuer
+
+        issuer = self._issuer or Issuer(self.host, self._emit)
+        issued = issuer.issue(name, document, self._subject(part))
+        if issued.unsigned and not self._was_told(issued.unsigned):
+            self.finding(Finding("certificate.sign", Verdict.WARN, name, issued.unsigned))
+        if issued.unwritten:
+            self.line(issued.unwritten)
+        return issued.text
+
+    def _was_told(self, text: str) -> bool:
+        """Whether this was asked for before: what holds for every disk is said once."""
+        with self._lock:
+            was_told = text in self._told
+            self._told.add(text)
+            return was_told
 
     def _subject(self, part: str) -> str:
         return f"{self.step}/{part}" if part else self.step

@@ -1,0 +1,198 @@
+"""`verify`: is a certificate what it was when it was signed, does it agree with itself, and who stands for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from liveagent import cli
+from liveagent.certificate import render
+from liveagent.certificate_check import list_files, parse_certificate
+from liveagent.events import EXIT_STATUS, EXIT_USAGE, Verdict
+from liveagent.host import CommandError
+from liveagent.report.spool import write_synced
+from liveagent.signature import SignatureError, sign
+from liveagent.validation import VALIDATION, Files, Signature, Verified, make_validation, verify_certificate
+
+SIGNERS = "/etc/liveagent/certificate_signers"
+
+
+def make_validation_path(certificate: Path) -> Path:
+    """`certificate.validation.json` beside `certificate.json`."""
+    return certificate.with_name(f"{certificate.stem}.validation.json")
+
+
+def read_files(certificate: Path) -> Files:
+    """A certificate and what lies beside it. Raises OSError where it cannot itself be read."""
+    text = _decode(certificate.read_bytes())
+    document = parse_certificate(text)
+    names = list_files(document) if isinstance(document, dict) else []
+    # A name is the document's own: one that leads elsewhere is not followed.
+    beside = {name: certificate.with_name(name) for name in names if Path(name).name == name and name}
+    disks = {name: read for name, path in beside.items() if (read := _read(path)) is not None}
+    validation = make_validation_path(certificate)
+    return Files(text, _read(_signature(certificate)), disks, _read(validation), _read(_signature(validation)))
+
+
+def _signature(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sig")
+
+
+def _read(path: Path) -> str | None:
+    """What is there; what is there and cannot be read is not taken for absent. Raises OSError."""
+    try:
+        return _decode(path.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def _decode(data: bytes) -> str:
+    # To the byte: an altered one may be no UTF-8, and has to come out as it is where it is checked.
+    return data.decode("utf-8", "surrogateescape")
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """What was typed. `name` is who countersigns; the last three are about that person."""
+
+    signers: str = ""
+    unsigned: bool = False
+    as_json: bool = False
+    html: str = ""
+    name: str = ""
+    key: str = ""
+    position: str = ""
+    location: str = ""
+    contact: str = ""
+
+    @property
+    def person(self) -> dict[str, str]:
+        return {"position": self.position, "location": self.location, "contact": self.contact}
+
+    @property
+    def fault(self) -> str:
+        """Why this cannot be meant; "" where it can."""
+        if bool(self.name) != bool(self.key):
+            return "--validate-as NAME and --key FILE go together"
+        if not self.name and any(self.person.values()):
+            return "--position, --location and --contact are said of the one named by --validate-as"
+        if self.name and (self.as_json or self.html):
+            return "--json and --html show a certificate: countersign it first, then show it"
+        return ""
+
+
+def run(shell: cli.Shell, certificate: Path, given: Given) -> int:
+    """Check a certificate, or countersign it; the exit status."""
+    if given.fault:
+        cli.fail(given.fault, EXIT_USAGE)
+    files, verified = _check(shell, certificate, given)
+    if given.name:
+        return _countersign(shell, certificate, files, verified, given)
+    if given.as_json:
+        cli.print_json({"certificate": str(certificate), **verified.encode()})
+    else:
+        sys.stdout.write("\n".join(render_verified(certificate, verified, len(files.disks))) + "\n")
+    if given.html:
+        _write_page(Path(given.html), files, verified)
+    return EXIT_STATUS[Verdict.PASS if verified.is_good else Verdict.FAIL]
+
+
+def _check(shell: cli.Shell, certificate: Path, given: Given) -> tuple[Files, Verified]:
+    place = given.signers or (str(shell.host.locate(SIGNERS)) if shell.host.exists(SIGNERS) else "")
+    if place and not os.access(place, os.R_OK):
+        cli.fail(f"{place}: the file of signers cannot be read", EXIT_USAGE)
+    try:
+        files = read_files(certificate)
+        signers = os.path.abspath(place) if place else ""
+        return files, verify_certificate(shell.host, files, signers, given.unsigned)
+    except OSError as error:
+        cli.fail(f"{error.filename or certificate}: {error.strerror}", EXIT_USAGE)
+    except CommandError as error:
+        cli.fail(f"the signature cannot be checked: {error}")
+
+
+def _countersign(shell: cli.Shell, certificate: Path, files: Files, verified: Verified, given: Given) -> int:
+    """Have a person stand for a certificate that is good: writes the validation and its signature beside it."""
+    target = make_validation_path(certificate)
+    for line in render_verified(certificate, verified, len(files.disks)):
+        cli.tell(line)
+    if not verified.is_good:
+        cli.fail("a certificate that is not good is not countersigned", EXIT_STATUS[Verdict.FAIL])
+    if verified.validated:
+        cli.fail(f"it was validated by {verified.validated['name']} already: move {target} away first", EXIT_USAGE)
+    date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(shell.host.now()))
+    text = render(make_validation(files, given.name, given.person, verified, certificate.name, date))
+    # A person's key may be with an agent, or in a token.
+    agent = {name: os.environ[name] for name in ("SSH_AUTH_SOCK",) if name in os.environ}
+    try:
+        signature = sign(shell.host, text, os.path.abspath(given.key), VALIDATION, agent)
+        write_synced(target, text.encode("utf-8"))
+        write_synced(_signature(target), signature.encode("utf-8"))
+    except SignatureError as error:
+        cli.fail(str(error), EXIT_USAGE)
+    except CommandError as error:
+        cli.fail(str(error))
+    except OSError as error:
+        cli.fail(f"Failed to write {target}: {error.strerror}")
+    cli.tell(f"validated by {given.name}: written to {target} and {_signature(target).name}")
+    return 0
+
+
+def render_verified(certificate: Path, verified: Verified, disks: int) -> list[str]:
+    """What was found, for a person; the last line is the answer."""
+    document: Mapping[str, Any] = verified.document or {}
+    check = verified.check
+    lines = [f"{certificate}: {document.get('statement') or 'no certificate'}"]
+    if document:
+        source = document.get("source") or {}
+        lines.append(f"  server      {source.get('serial') or 'unknown'}, run {document.get('run')}")
+    by = f", by {check.signer}" if check.signer else ""
+    lines.append(f"  signature   {check.signature.value}{by}" + (f", key {check.key}" if check.key else ""))
+    if document.get("kind") == "machine":
+        lines.append(f"  disks       {disks} of {len(list_files(document))} certificates of disks are beside it")
+    lines.append(f"  validation  {describe_validation(verified)}")
+    lines += [f"  note        {note}" for note in verified.notes]
+    lines += [f"  PROBLEM     {problem}" for problem in verified.problems]
+    if verified.problems:
+        return [*lines, "NOT GOOD: do not rely on it"]
+    answer = {
+        Signature.GOOD: f"good: signed by {check.signer}, as it was made, and it agrees with itself",
+        Signature.UNNAMED: "good as far as it goes: it is as it was signed, and agrees with itself; whose key that is "
+        "was not checked",
+    }
+    unsigned = "not signed: it agrees with itself, and nothing protects it from being altered"
+    return [*lines, answer.get(check.signature, unsigned)]
+
+
+def describe_validation(verified: Verified) -> str:
+    """`validated by …`, or that it is pending."""
+    if verified.validated and verified.validator:
+        person, check = verified.validated, verified.validator
+        position = f", {person['position']}" if person.get("position") not in (None, "not stated") else ""
+        named = f"as {check.signer}" if check.signer else "by a key whose holder was NOT checked"
+        return f"validated by {person['name']}{position} on {person.get('date')} (signed {named}, {check.key})"
+    return "does not count, see below" if verified.validator else "pending: nobody has countersigned"
+
+
+def _write_page(path: Path, files: Files, verified: Verified) -> None:
+    from liveagent.report.certificate_page import render_certificate
+
+    if not verified.document or verified.document["kind"] != "machine":
+        cli.fail("--html makes the page of a machine's certificate only", EXIT_USAGE)
+    parsed = {name: parse_certificate(text) for name, text in files.disks.items()}
+    disks = {Path(name).stem: document for name, document in parsed.items() if isinstance(document, dict)}
+    checked = {**verified.encode(), "validation_text": describe_validation(verified)}
+    try:
+        page = render_certificate(verified.document, disks, checked)
+    except Exception as error:  # a document that is not good may hold anything
+        cli.fail(f"no page can be made of it: {error}", EXIT_STATUS[Verdict.FAIL])
+    try:
+        path.write_text(page, encoding="utf-8", errors="replace")
+    except OSError as error:
+        cli.fail(f"Failed to write {path}: {error.strerror}")
+    cli.tell(f"written to {path}")

@@ -1,0 +1,169 @@
+"""OpenSSH signatures of texts, made and checked by ssh-keygen, so that anyone can check them with stock OpenSSH."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from liveagent.host import CommandFailed, Host
+
+TIMEOUT = 20.0
+# What ssh-keygen prints for a signature that fits, OpenSSH 8.2 to 9.9; its exit status alone is not believed.
+_GOOD = re.compile(r'^Good "(?P<namespace>[^"]*)" signature (?:for .+ )?with \S+ key (?P<key>SHA256:\S+)$', re.M)
+_FINGERPRINT = re.compile(r"^\d+ (SHA256:\S+)", re.M)
+_PUBLIC = ("ssh-", "ecdsa-", "sk-")
+
+
+class SignatureError(Exception):
+    """A key that cannot sign, or a signature that is not good; the message never holds a part of a key."""
+
+
+class UnknownSigner(SignatureError):
+    """The signature is by nobody in the file of signers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Signer:
+    """Who signed: the name in the file of signers ("" where none was asked for), and the key's fingerprint."""
+
+    name: str
+    key: str
+
+
+def is_key_text(key: str) -> bool:
+    """Whether it is a private key itself, not the path of one."""
+    return "PRIVATE KEY-----" in key
+
+
+def make_key_text(key: str) -> str:
+    """A private key as ssh-keygen reads it: what an INI file or a template did to its lines is undone."""
+    lines = [line.strip() for line in key.strip().splitlines()]
+    return "\n".join(lines) + "\n"
+
+
+def sign(
+    host: Host, text: str, key: str, namespace: str, environment: Mapping[str, str] | None = None
+) -> str:  # fmt: skip
+    """The signature of the text by `key`: the path of a key (a `.pub` where an agent has it), or the key's own text.
+
+    Raises SignatureError where the key cannot sign, CommandError where ssh-keygen cannot be run.
+    """
+    with _lay_out(key) as path:
+        try:
+            done = host.run(
+                ["ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", path],
+                timeout=TIMEOUT,
+                input=text,
+                environment=environment,
+            )
+        except CommandFailed as error:
+            raise SignatureError(_explain(path, key, error.completed.stderr)) from None
+    if "-----END SSH SIGNATURE-----" not in done.stdout:
+        raise SignatureError(f"{_name(key)}: ssh-keygen said nothing against it, and made no signature")
+    return done.stdout
+
+
+def probe_fingerprint(host: Host, key: str) -> str:
+    """`SHA256:…` of a private or public key. Raises SignatureError, CommandError."""
+    with _lay_out(key) as path:
+        try:
+            done = host.run(["ssh-keygen", "-l", "-E", "sha256", "-f", path], timeout=TIMEOUT)
+        except CommandFailed as error:
+            raise SignatureError(_explain(path, key, error.completed.stderr)) from None
+    found = _FINGERPRINT.search(done.stdout)
+    if not found:
+        raise SignatureError(f"{_name(key)} has no fingerprint that ssh-keygen could tell")
+    return found.group(1)
+
+
+def verify(host: Host, text: str, signature: str, signers: str, namespace: str) -> Signer:
+    """Who of an allowed-signers file (its path) signed the text.
+
+    Raises UnknownSigner, SignatureError where the signature does not fit the text, CommandError.
+    """
+    with _write(signature) as path:
+        try:
+            found = host.run(["ssh-keygen", "-Y", "find-principals", "-f", signers, "-s", path], timeout=TIMEOUT)
+        except CommandFailed as error:
+            raise UnknownSigner(_last_line(error.completed.stderr)) from None
+        who = next((line.strip() for line in found.stdout.splitlines() if line.strip()), "")
+        if not who:
+            raise UnknownSigner(f"{signers} names no principal for it")
+        argv = ["ssh-keygen", "-Y", "verify", "-f", signers, "-I", who, "-n", namespace, "-s", path]
+        return Signer(who, _check(host, argv, text, namespace))
+
+
+def verify_unnamed(host: Host, text: str, signature: str, namespace: str) -> Signer:
+    """That somebody signed the text, whoever it was. Raises SignatureError, CommandError."""
+    with _write(signature) as path:
+        argv = ["ssh-keygen", "-Y", "check-novalidate", "-n", namespace, "-s", path]
+        return Signer("", _check(host, argv, text, namespace))
+
+
+def _check(host: Host, argv: list[str], text: str, namespace: str) -> str:
+    """The fingerprint of the key that signed."""
+    try:
+        done = host.run(argv, timeout=TIMEOUT, input=text)
+    except CommandFailed as error:
+        raise SignatureError(_last_line(error.completed.stderr)) from None
+    good = _GOOD.search(done.stdout)
+    if not good or good.group("namespace") != namespace:
+        raise SignatureError("ssh-keygen did not say that the signature is good")
+    return good.group("key")
+
+
+# -- files for ssh-keygen ---------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _lay_out(key: str) -> Iterator[str]:
+    """The path of a key; of its own text, a file that nobody else can read and that is gone afterwards."""
+    if not is_key_text(key):
+        yield key
+        return
+    with _write(make_key_text(key)) as path:
+        yield path
+
+
+@contextlib.contextmanager
+def _write(text: str) -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="liveagent-") as directory:
+        path = Path(directory, "file")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        yield str(path)
+
+
+# -- what went wrong --------------------------------------------------------------------------------
+
+
+def _name(key: str) -> str:
+    return "the key that was given as text" if is_key_text(key) else key
+
+
+def _explain(path: str, key: str, stderr: str) -> str:
+    """Why a key does not sign; ssh-keygen says "No such file" of much that is there and is no key."""
+    if not is_key_text(key):
+        try:
+            begin = Path(path).read_bytes()[:4096].decode("utf-8", "replace")
+        except OSError as error:
+            return f"{key} cannot be read: {error.strerror}"
+        if not is_key_text(begin) and not begin.startswith(_PUBLIC):
+            return f"{key} is not a private key"
+        if "are too open" in stderr:
+            return f"{key} can be read by others than its owner, so it is not used: chmod 600"
+    if "passphrase" in stderr:
+        return f"{_name(key)} is protected by a passphrase; a person may load it into an agent and name its .pub"
+    return f"{_name(key)} does not sign: {_last_line(stderr).replace(path, _name(key))}"
+
+
+def _last_line(stderr: str) -> str:
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    # "No principal matched" and "Could not verify" follow the reason where there is one.
+    reasons = [line for line in lines if not line.startswith(("No principal matched", "Could not verify"))]
+    return (reasons or lines or ["ssh-keygen gave no reason"])[-1]

@@ -1,0 +1,356 @@
+"""`liveagent verify` on real files and real keys: what is good, what was altered, who stands for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from liveagent.certificate import MACHINE
+from liveagent.host import Host
+from liveagent.issue import Issuer
+from liveagent.tasks.wipe.evidence import make_certificate_names, make_disk_certificate, make_machine_certificate
+from liveagent.validation import VALIDATION
+from tests.keys import Key
+from tests.tasks.rows import LABELS, RUN, make_erased, make_excepted, make_untouched
+from tests.tasks.rows import MACHINE as SERVER
+
+ROWS = [make_erased(), make_excepted(), make_untouched()]
+DISK = "certificate-WWZ0K7L"
+
+
+def issue(directory: Path, secret: str, rows: list[dict[str, Any]]) -> None:
+    """The certificates of a run, as a wipe leaves them."""
+    issuer = Issuer(Host(), lambda *_: None, directory=directory, secret=secret, origin="config https://h/c")
+    texts = {}
+    own = [row for row in rows if row["verdict"] != "refused"]
+    for name, row in zip(make_certificate_names(own), own):
+        document = make_disk_certificate(row, SERVER, RUN, "1.0.0", LABELS, issuer.key)
+        texts[name] = issuer.issue(name, document, "wipe").text
+    times = ("2026-11-24T08:15:02.771Z", "2026-11-24T20:31:10.004Z")
+    data = {"disks": rows, "not_measured": []}
+    machine = make_machine_certificate(data, texts, SERVER, RUN, "1.0.0", LABELS, issuer.key, *times)
+    assert issuer.issue(MACHINE, machine, "wipe").unwritten == ""
+
+
+@dataclasses.dataclass
+class Desk:
+    """A directory of certificates, the key that signed them, and somebody's own key."""
+
+    directory: Path
+    key: Key
+    person: Key
+
+    @property
+    def machine(self) -> Path:
+        return self.directory / "certificate.json"
+
+    @property
+    def disk(self) -> Path:
+        return self.directory / f"{DISK}.json"
+
+    def signers(self, *lines: str) -> str:
+        path = self.directory / "signers"
+        own = (f'fleet namespaces="liveagent-certificate" {self.key.public}',
+               f'ada@nordhafen namespaces="{VALIDATION}" {self.person.public}')  # fmt: skip
+        path.write_text("\n".join(lines or own) + "\n")
+        return str(path)
+
+    def verify(self, certificate: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "liveagent", "verify", str(certificate), *words]
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+    def validate(self, certificate: Path, *words: str, key: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return self.verify(certificate, "--validate-as", "Ada Kowalska", "--key", str(key or self.person.path), *words)
+
+
+MakeDesk = Callable[..., Desk]
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Key, Key]:
+    """(the fleet's, a person's)."""
+    directory = tmp_path_factory.mktemp("keys")
+    return Key(directory / "fleet"), Key(directory / "ada")
+
+
+@pytest.fixture(scope="module")
+def issued(keys: tuple[Key, Key], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The certificates of one run, signed; tests get copies."""
+    directory = tmp_path_factory.mktemp("issued") / RUN
+    issue(directory, keys[0].text, ROWS)
+    return directory
+
+
+@pytest.fixture
+def make_desk(tmp_path: Path, keys: tuple[Key, Key]) -> MakeDesk:
+    def make(signed: bool = True, rows: list[dict[str, Any]] = ROWS) -> Desk:
+        issue(tmp_path / "run", keys[0].text if signed else "", rows)
+        return Desk(tmp_path / "run", *keys)
+
+    return make
+
+
+@pytest.fixture
+def desk(issued: Path, keys: tuple[Key, Key], tmp_path: Path) -> Desk:
+    return Desk(Path(shutil.copytree(issued, tmp_path / "run")), *keys)
+
+
+# -- good -------------------------------------------------------------------------------------------
+
+
+def test_good(desk: Desk) -> None:
+    """A certificate as it was made: by whom it is signed is known, the disks' beside it were compared."""
+    done = desk.verify(desk.machine, "--signers", desk.signers())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"good, by fleet, key {desk.key.fingerprint}" in done.stdout
+    assert "2 of 2 certificates of disks are beside it" in done.stdout
+    assert "pending: nobody has countersigned" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("good: signed by fleet")
+    assert "NOT ERASED: 1 of 3 disks are not erased" in done.stdout.splitlines()[0]
+
+
+def test_stock_openssh_agrees(desk: Desk) -> None:
+    """Nobody needs this program to check what it signed."""
+    for path in (desk.machine, desk.disk):
+        signature = path.with_name(f"{path.name}.sig")
+        assert desk.key.verify(path.read_bytes(), signature, "liveagent-certificate")
+        assert not desk.key.verify(path.read_bytes() + b" ", signature, "liveagent-certificate")
+
+
+def test_without_signers_it_is_said_what_is_not_known(desk: Desk) -> None:
+    """A signature that fits may be anybody's: that is not a failure, and must not look like a proof."""
+    done = desk.verify(desk.disk)
+    assert done.returncode == 0
+    assert "signer-not-checked" in done.stdout and "was NOT checked" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("good as far as it goes")
+
+
+def test_json(desk: Desk) -> None:
+    """For a program: one document, with a verdict of its own."""
+    found = json.loads(desk.verify(desk.machine, "--signers", desk.signers(), "--json").stdout)
+    assert (found["verdict"], found["kind"], found["status"]) == ("pass", "machine", "not-erased")
+    assert found["signature"] == {"state": "good", "signer": "fleet", "key": desk.key.fingerprint, "reason": ""}
+    assert (found["problems"], found["validation"]) == ([], None)
+    assert json.loads(desk.verify(desk.machine, "--json").stdout)["verdict"] == "warn"
+
+
+# -- not good ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", [0, 200, -3])
+@pytest.mark.parametrize("has_signers", [True, False])
+def test_altered_by_one_byte(desk: Desk, place: int, has_signers: bool) -> None:
+    """It is found and said, and the exit status tells a program."""
+    data = bytearray(desk.disk.read_bytes())
+    data[place] ^= 1
+    desk.disk.write_bytes(data)
+    done = desk.verify(desk.disk, *(["--signers", desk.signers()] if has_signers else []))
+    assert done.returncode == 1
+    assert "IT WAS ALTERED" in done.stdout and done.stdout.splitlines()[-1].startswith("NOT GOOD")
+
+
+def test_a_disk_that_was_altered_shows_at_the_machine(desk: Desk) -> None:
+    """The machine's certificate holds the digests of the disks': one that was signed anew does not pass, too."""
+    text = desk.disk.read_text().replace("WWZ0K7L", "WWZ0K7M")
+    desk.disk.write_text(text)
+    done = desk.verify(desk.machine, "--signers", desk.signers())
+    assert done.returncode == 1 and f"{DISK}.json was altered" in done.stdout
+    desk.disk.unlink()
+    done = desk.verify(desk.machine, "--signers", desk.signers())
+    assert done.returncode == 0 and f"not beside it, and so not compared: {DISK}.json" in done.stdout
+
+
+def test_signed_by_somebody_else(desk: Desk) -> None:
+    """A document that somebody altered and signed with a key of his own: the signature fits, and does not count."""
+    text = desk.disk.read_text().replace("WWZ0K7L", "WWZ0K7M")
+    desk.disk.write_text(text)
+    argv = ["ssh-keygen", "-q", "-Y", "sign", "-n", "liveagent-certificate", "-f", str(desk.person.path)]
+    signature = subprocess.run(argv, input=text, check=True, capture_output=True, text=True, timeout=30).stdout
+    desk.disk.with_name(f"{DISK}.json.sig").write_text(signature)
+    done = desk.verify(desk.disk, "--signers", desk.signers(f"fleet {desk.key.public}"))
+    assert done.returncode == 1 and "not one of the signers'" in done.stdout and "ALTERED" not in done.stdout
+    # Without signers at least the key that the text itself names speaks against it.
+    done = desk.verify(desk.disk)
+    assert done.returncode == 1 and f"{desk.person.fingerprint}, and says {desk.key.fingerprint}" in done.stdout
+
+
+def test_a_signature_that_was_taken_away(desk: Desk) -> None:
+    """--unsigned is for what was never signed: what says that it is signed does not pass without its signature."""
+    desk.disk.with_name(f"{DISK}.json.sig").unlink()
+    for words in ([], ["--unsigned"]):
+        done = desk.verify(desk.disk, *words)
+        assert done.returncode == 1 and "says that it is signed" in done.stdout
+
+
+def test_unsigned(make_desk: MakeDesk) -> None:
+    """Not signed is not good, unless one asks for the contents alone; then these are checked all the same."""
+    desk = make_desk(signed=False)
+    done = desk.verify(desk.machine)
+    assert done.returncode == 1 and "it is not signed" in done.stdout
+    done = desk.verify(desk.machine, "--unsigned")
+    assert done.returncode == 0 and "nothing protects it" in done.stdout.splitlines()[-1]
+    desk.machine.write_text(desk.machine.read_text().replace('"refused": 1', '"refused": 0'))
+    done = desk.verify(desk.machine, "--unsigned")
+    assert done.returncode == 1 and "the totals say 0 refused" in done.stdout
+
+
+def test_signed_and_wrong(desk: Desk) -> None:
+    """A good signature under a text that contradicts itself does not make it true."""
+    text = desk.disk.read_text().replace('"mismatches": 0', '"mismatches": 2')
+    desk.disk.write_text(text)
+    argv = ["ssh-keygen", "-q", "-Y", "sign", "-n", "liveagent-certificate", "-f", str(desk.key.path)]
+    signature = subprocess.run(argv, input=text, check=True, capture_output=True, text=True, timeout=30).stdout
+    desk.disk.with_name(f"{DISK}.json.sig").write_text(signature)
+    done = desk.verify(desk.disk, "--signers", desk.signers())
+    assert done.returncode == 1 and "not every place read back" in done.stdout
+
+
+@pytest.mark.parametrize("text", ["", "a picture of a cat", '{"kind": "receipt"}'])
+def test_what_is_no_certificate(desk: Desk, text: str) -> None:
+    """Any file may be given by mistake."""
+    desk.machine.write_text(text)
+    done = desk.verify(desk.machine)
+    assert done.returncode == 1 and "PROBLEM     it is" in done.stdout and "Traceback" not in done.stderr
+
+
+def test_a_name_that_leads_elsewhere_is_not_read(make_desk: MakeDesk, tmp_path: Path) -> None:
+    """The names of the disks' files are the document's own, and whoever made it must not have other files read."""
+    desk = make_desk(signed=False)
+    (tmp_path / "x.json").write_text("{}")
+    desk.machine.write_text(desk.machine.read_text().replace(f'"file": "{DISK}.json"', '"file": "../x.json"'))
+    done = desk.verify(desk.machine, "--unsigned")
+    assert done.returncode == 0 and "not compared: ../x.json" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--signers", "/nonexistent"],
+        ["--validate-as", "Ada"],
+        ["--key", "/nonexistent"],
+        ["--position", "CISO"],
+        ["--validate-as", "Ada", "--key", "k", "--json"],
+        ["--validate-as", "Ada", "--key", "/nonexistent"],
+    ],
+)
+def test_usage(desk: Desk, words: list[str]) -> None:
+    """What cannot be meant ends in status 2 and one line, and writes nothing."""
+    before = sorted(desk.directory.iterdir())
+    done = desk.verify(desk.disk, *words)
+    assert done.returncode == 2 and "liveagent: " in done.stderr and "Traceback" not in done.stderr
+    assert sorted(desk.directory.iterdir()) == before
+
+
+def test_no_such_file(desk: Desk) -> None:
+    """A name that is mistyped is a usage error, and not a certificate that is not good."""
+    done = desk.verify(desk.directory / "certificat.json")
+    assert done.returncode == 2 and "No such file" in done.stderr
+
+
+# -- countersigning ---------------------------------------------------------------------------------
+
+
+def test_countersign(desk: Desk) -> None:
+    """A person stands for a certificate; from then on it is said by whom, and stock OpenSSH agrees."""
+    words = ["--position", "head of data protection", "--location", "Hamburg", "--contact", "ada@nordhafen.example"]
+    done = desk.validate(desk.machine, *words, "--signers", desk.signers())
+    assert done.returncode == 0, done.stderr
+    written = desk.directory / "certificate.validation.json"
+    document = json.loads(written.read_text())
+    assert (document["name"], document["position"], document["contact"]) == (
+        "Ada Kowalska", "head of data protection", "ada@nordhafen.example",
+    )  # fmt: skip
+    assert document["status"] == "not-erased" and document["certificate"]["file"] == "certificate.json"
+    assert f"signature: good, {desk.key.fingerprint}" in document["checked"]
+    signature = desk.directory / "certificate.validation.json.sig"
+    assert desk.person.verify(written.read_bytes(), signature, VALIDATION)
+    done = desk.verify(desk.machine, "--signers", desk.signers())
+    assert done.returncode == 0
+    assert "validated by Ada Kowalska, head of data protection on 2" in done.stdout
+    assert f"signed as ada@nordhafen, {desk.person.fingerprint}" in done.stdout and "pending" not in done.stdout
+    again = desk.validate(desk.machine)
+    assert again.returncode == 2 and "validated by Ada Kowalska already" in again.stderr
+
+
+def test_what_is_not_good_is_not_countersigned(desk: Desk) -> None:
+    """A person's name must not stand under what was altered."""
+    desk.disk.write_bytes(desk.disk.read_bytes().replace(b"WWZ0K7L", b"WWZ0K7M"))
+    done = desk.validate(desk.disk)
+    assert done.returncode == 1 and "not countersigned" in done.stderr
+    assert not (desk.directory / f"{DISK}.validation.json").exists()
+
+
+def test_a_machine_cannot_countersign(desk: Desk) -> None:
+    """The key in the image may sign certificates, and where the signers say so, nothing else."""
+    assert desk.validate(desk.disk, key=desk.key.path).returncode == 0
+    done = desk.verify(desk.disk, "--signers", desk.signers())
+    assert done.returncode == 1 and "not one of the signers' for this" in done.stdout
+    assert "validated by" not in done.stdout
+
+
+@pytest.mark.parametrize("what", ["name", "certificate", "no signature", "junk"])
+def test_a_validation_that_does_not_count(desk: Desk, what: str) -> None:
+    """One that was altered, that is of another certificate, or that nobody signed is said not to count."""
+    assert desk.validate(desk.disk).returncode == 0
+    certificate, written = desk.disk, desk.directory / f"{DISK}.validation.json"
+    signature = written.with_name(f"{written.name}.sig")
+    if what == "name":
+        written.write_text(written.read_text().replace("Ada", "Eve"))
+    elif what == "certificate":
+        other = desk.directory / "certificate-WWZ1K7L.validation.json"
+        other.write_bytes(written.read_bytes())
+        other.with_name(f"{other.name}.sig").write_bytes(signature.read_bytes())
+        certificate = desk.directory / "certificate-WWZ1K7L.json"
+    elif what == "no signature":
+        signature.unlink()
+    else:
+        written.write_text("junk")
+    done = desk.verify(certificate)
+    assert done.returncode == 1 and "the validation" in done.stdout
+    assert "does not count" in done.stdout and "validated by Ada" not in done.stdout
+
+
+def test_a_key_that_cannot_countersign(desk: Desk, tmp_path: Path) -> None:
+    """A person's key has a passphrase: what to do is said, and nothing is left half done."""
+    locked = Key(tmp_path / "locked", "secret words")
+    done = desk.validate(desk.disk, key=locked.path)
+    assert done.returncode == 2 and "agent" in done.stderr
+    assert not (desk.directory / f"{DISK}.validation.json").exists()
+
+
+# -- the page ---------------------------------------------------------------------------------------
+
+
+def test_the_page_shows_the_state(desk: Desk) -> None:
+    """Beside the run the page says that validation is pending; made again after it, by whom it was validated."""
+    page = (desk.directory / "certificate.html").read_text()
+    assert "Validation pending until countersigned" in page and desk.key.fingerprint in page
+    assert "NOT ERASED" in page and "is held back by wipe.guard.vmfs" in page and "WWZ1K7L" in page
+    assert "3 sectors could not be written" in page and "http://" not in page and "<script" not in page
+    assert desk.validate(desk.machine).returncode == 0
+    done = desk.verify(desk.machine, "--signers", desk.signers(), "--html", str(desk.directory / "new.html"))
+    page = (desk.directory / "new.html").read_text()
+    assert done.returncode == 0 and "validated by Ada Kowalska" in page and "pending" not in page
+    assert "Checked: good, by fleet" in page
+
+
+def test_the_page_of_what_is_not_good(desk: Desk) -> None:
+    """A page of an altered certificate says so before anything else."""
+    desk.machine.write_text(desk.machine.read_text().replace("Nordhafen", "Sudhafen"))
+    done = desk.verify(desk.machine, "--html", str(desk.directory / "new.html"))
+    assert done.returncode == 1
+    assert "THIS CERTIFICATE IS NOT GOOD" in (desk.directory / "new.html").read_text()
+
+
+def test_the_page_shows_what_drives_say_as_text(make_desk: MakeDesk) -> None:
+    """Names of hardware are shown, and never taken for markup."""
+    desk = make_desk(rows=[make_erased(model="<script>alert(1)</script>", serial="X1")])
+    page = (desk.directory / "certificate.html").read_text()
+    assert "&lt;script&gt;alert(1)" in page and "<script" not in page
