@@ -21,6 +21,7 @@ want systemd-analyze systemd
 want shellcheck shellcheck
 want mkfs.btrfs btrfs-progs
 want journalctl systemd
+want efibootmgr efibootmgr
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 
 if [ "${1:-}" = vm ]; then

@@ -216,7 +216,7 @@ def test_killed_in_the_middle_starts_nothing_anew(
     with Receiver(("127.0.0.1", 0), tmp_path / "received") as receiver:
         service.configure({"callback": receiver.url}, {"disks": device, "passes": "35"})
         process = service.start("wipe")
-        console.wait_for("overwrite 1/35")
+        console.wait_for("/35")
         process.kill()
         process.wait(30)
         written = backing(device).read_bytes()
@@ -239,7 +239,7 @@ def test_stopped_in_the_middle(service: Service, console: Console, make_loop: Ma
     device = make_loop(256 * MIB, MARK)
     service.configure({}, {"disks": device, "passes": "35"})
     process = service.start("wipe")
-    console.wait_for("overwrite 1/35")
+    console.wait_for("/35")
     assert service.stop(process) == 0
     result = service.result()
     assert result["verdict"] == "cancelled"

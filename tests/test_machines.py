@@ -35,8 +35,10 @@ def test_identity_and_live_image(lab: Replay) -> None:
 
 
 def test_disks(lab: Replay) -> None:
-    """Every disk by its transport and serial; the image's own loop device is seen as mounted."""
-    disks = {disk.name: disk for disk in probe_machine(lab).disks}
+    """Every disk by its transport and serial; the image's own loop device is seen as mounted; no layer stands there."""
+    machine = probe_machine(lab)
+    assert machine.layers == () and machine.encode()["layers"] == []
+    disks = {disk.name: disk for disk in machine.disks}
     found = {disk.serial: disk.transport for disk in disks.values() if disk.serial}
     guarded = {serial: transport for serial, transport in found.items() if serial.startswith("GUARD-")}
     assert len(guarded) == 16 and set(guarded.values()) == {Transport.SCSI}

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,12 @@ from liveagent.host import Host
 from liveagent.machine import Machine, probe_machine
 from liveagent.tasks import Context, Outcome
 from liveagent.tasks.wipe import TASK
-from liveagent.tasks.wipe import overwrite as disk_io
+from liveagent.tasks.wipe import samples as sampling
+from liveagent.tasks.wipe.flow import Flow, Span, Work, spans
 from liveagent.tasks.wipe.guards import Armed, Refusal, arm
 from liveagent.tasks.wipe.options import WipeOptions
+from liveagent.tasks.wipe.overwrite import Damage, Medium
 from liveagent.tasks.wipe.pattern import Buffer, Random, make_pattern
-from liveagent.tasks.wipe.select import Chosen
-from liveagent.tasks.wipe.technique import Technique
-from liveagent.tasks.wipe.worker import Worker
 from tests.conftest import MakeLoop
 
 pytestmark = pytest.mark.loop
@@ -95,23 +94,29 @@ def test_read_back_finds_what_was_not_written(make_loop: MakeLoop) -> None:
     pattern = make_pattern("random")
     with arm(host, disk) as armed:
         assert isinstance(armed, Armed)
-        assert disk_io.overwrite(armed, pattern, lambda length: None) == ()
-        # Behind the agent's back, as a lying drive would.
-        with backing(device).open("r+b") as stream:
-            stream.seek(7 * MIB)
-            stream.write(MARK)
-        samples = disk_io.choose_samples(disk.size, "full", 512, 1)
-        troubles = disk_io.read_back(armed, pattern, samples, lambda length: None)
-    assert [trouble.offset for trouble in troubles] == [7 * MIB]
+        damage = Damage()
+        with Medium(armed) as medium:
+            run_flow(spans(0, disk.size), medium.writer(pattern, Damage()))
+            # Behind the agent's back, as a lying drive would.
+            with backing(device).open("r+b") as stream:
+                stream.seek(7 * MIB + 4096)
+                stream.write(MARK)
+            medium.drop_caches()
+            run_flow(sampling.choose_samples(disk.size, "full", 512, 1), medium.checker(pattern, damage))
+    assert [trouble.offset for trouble in damage.troubles] == [7 * MIB + 4096]
+
+
+def run_flow(places: Iterable[Span], work: Work) -> None:
+    Flow(places, work, lambda length: None, lambda: None).run()
 
 
 def test_samples_are_stratified_and_keep_the_ends() -> None:
     """The first and the last megabyte always, no two samples on the same bytes, one in each stratum."""
     size = 4 * 10**11
-    for verify, count in (("sample", disk_io.SAMPLES), ("1%", None)):
-        samples = disk_io.choose_samples(size, verify, 4096, 42)
-        assert samples == disk_io.choose_samples(size, verify, 4096, 42)
-        assert samples[0] == disk_io.Span(0, MIB)
+    for verify, count in (("sample", sampling.SAMPLES), ("1%", None)):
+        samples = sampling.choose_samples(size, verify, 4096, 42)
+        assert samples == sampling.choose_samples(size, verify, 4096, 42)
+        assert samples[0] == Span(0, MIB)
         assert samples[-1].offset + samples[-1].length == size
         assert all(left.offset + left.length <= right.offset for left, right in zip(samples, samples[1:]))
         assert all(span.offset % 4096 == 0 for span in samples)
@@ -278,53 +283,51 @@ def test_result_follows_its_schema(make_loop: MakeLoop) -> None:
     device, protected = make_loop(SIZE, MARK), make_loop(SIZE)
     subprocess.run(["blockdev", "--setro", protected], check=True, timeout=30)
     outcome, _ = wipe(WipeOptions(disks=(device, protected), verify="none"))
-    schema = json.loads((Path(disk_io.__file__).parents[2] / "schemas" / "wipe.json").read_text())
+    schema = json.loads((Path(sampling.__file__).parents[2] / "schemas" / "wipe.json").read_text())
     jsonschema.validate(outcome.data, schema)
     assert {row["verdict"] for row in outcome.data["disks"]} == {"warn", "refused"}
 
 
 def test_errors_of_every_pass_count(make_loop: MakeLoop) -> None:
-    """A place that could not be written in the first pass is not forgotten because the second one could."""
+    """A sector that could not be written in the first pass is not forgotten because the second one could."""
     device = make_loop(SIZE, MARK)
-    host = Host()
-    context = Context(host, probe_machine(host), "wipe", Heard())
-    chosen = Chosen(next(disk for disk in context.machine.disks if disk.path == device))
-    worker = Worker(context, chosen, Technique("overwrite", "asked for"), WipeOptions(passes=2))
-
-    calls = []
     real = os.pwrite
+    failures = []
+    bad = 5 * MIB + 7 * 512
 
-    def failing(file: int, data: object, offset: int) -> int:
-        calls.append(offset)
-        if len(calls) == 2:
+    def failing(file: int, data: memoryview, offset: int) -> int:
+        if offset <= bad < offset + len(data) and len(failures) < 12:
+            failures.append(len(data))
             raise OSError(5, "Input/output error")
-        return real(file, data, offset)  # type: ignore[arg-type]
+        return real(file, data, offset)
 
     os.pwrite = failing  # type: ignore[assignment]
     try:
-        row = worker.run()
+        outcome, _ = wipe(WipeOptions(disks=(device,), passes=2))
     finally:
         os.pwrite = real
-    assert (row["verdict"], row["status"]) == ("fail", "not-erased")
-    assert [error["offset"] for error in row["errors"]] == [4 * MIB]
-    assert row["bytes_written"] == 2 * SIZE - 4 * MIB
+    row = outcome.data["disks"][0]
+    assert failures[-1] == 512
+    assert (row["verdict"], row["status"]) == ("fail", "erased-with-exceptions")
+    assert [(error["offset"], error["length"]) for error in row["errors"]] == [(bad, 512)]
+    assert row["bytes_written"] == 2 * SIZE - 512
 
 
 def test_flush_that_fails_is_the_disks_own(make_loop: MakeLoop) -> None:
     """A drive whose cache does not go down ends fail with its row, and raises nothing past it."""
     device = make_loop(SIZE, MARK)
-    real = os.fsync
+    real = os.fdatasync
 
     def failing(file: int) -> None:
         if os.readlink(f"/proc/self/fd/{file}") == device:
             raise OSError(5, "Input/output error")
         real(file)
 
-    os.fsync = failing  # type: ignore[assignment]
+    os.fdatasync = failing  # type: ignore[assignment]
     try:
         outcome, heard = wipe(WipeOptions(disks=(device,)))
     finally:
-        os.fsync = real
+        os.fdatasync = real
     row = outcome.data["disks"][0]
     assert (outcome.verdict, row["status"]) == (Verdict.FAIL, "not-erased")
     assert [subject for subject, _ in heard.of(Type.STEP_FINISHED)] == [f"wipe/{Path(device).name}"]
@@ -332,8 +335,8 @@ def test_flush_that_fails_is_the_disks_own(make_loop: MakeLoop) -> None:
 
 def test_hundred_percent_is_every_byte() -> None:
     """`100%` leaves nothing out, whatever the size."""
-    size = 10 * disk_io.SAMPLES * disk_io.SAMPLE + 512 * 33
-    samples = disk_io.choose_samples(size, "100%", 512, 1)
+    size = 10 * sampling.SAMPLES * sampling.SAMPLE + 512 * 33
+    samples = sampling.choose_samples(size, "100%", 512, 1)
     assert sum(span.length for span in samples) == size
 
 

@@ -8,11 +8,10 @@ import pytest
 
 from liveagent.machine import Identity, Live, Machine
 from liveagent.machine.disks import Content, Disk, Partition, Transport, Use, UseKind
-from liveagent.tasks.wipe.guards import want_reasons
-from liveagent.tasks.wipe.nvme import NvmeFacts, parse_id_ctrl, parse_list_ns
+from liveagent.machine.stack import Layer
+from liveagent.tasks.wipe.guards import Reason, want_reasons
 from liveagent.tasks.wipe.options import WipeOptions
-from liveagent.tasks.wipe.select import choose_disks, find_disks
-from liveagent.tasks.wipe.technique import Technique, choose_technique
+from liveagent.tasks.wipe.select import Held, Selection, choose_disks, find_disks
 
 TB = 10**12
 
@@ -48,9 +47,9 @@ def make_disk(name: str = "sda", **more: object) -> Disk:
     return dataclasses.replace(plain, **more)  # type: ignore[arg-type]
 
 
-def make_machine(*disks: Disk, is_live: bool = True) -> Machine:
+def make_machine(*disks: Disk, is_live: bool = True, layers: tuple[Layer, ...] = ()) -> Machine:
     identity = Identity("SRV1", None, "Dell", "R640", None, "srv1", "aa:bb:cc:dd:ee:ff")
-    return Machine(identity, disks, (), Live(is_live, "the root is an overlay", ()))
+    return Machine(identity, disks, (), Live(is_live, "the root is an overlay", ()), layers)
 
 
 def content(kind: str, device: str = "sda1", partition_type: str = "") -> Content:
@@ -69,6 +68,10 @@ GUARDED = [
     ({"transport": Transport.NVME_FABRICS}, "wipe.guard.not_local", True),
     ({"transport": Transport.UNKNOWN}, "wipe.guard.not_local", True),
     ({"read_only": True}, "wipe.guard.read_only", False),
+    # A holder of which no more is known than that it is there.
+    ({"uses": (Use(UseKind.MD, "sda", "md0", "md0"),)}, "wipe.guard.md", False),
+    ({"uses": (Use(UseKind.BCACHE, "sda", "bcache0", "bcache0"),)}, "wipe.guard.bcache", False),
+    ({"uses": (Use(UseKind.OTHER, "sda", "loop3"),)}, "wipe.guard.other", False),
     ({"uses": (Use(UseKind.MOUNTED, "sda1", "/srv"),)}, "wipe.guard.mounted", False),
     ({"uses": (Use(UseKind.SWAP, "sda1", "/dev/sda1"),)}, "wipe.guard.swap", False),
     ({"uses": (Use(UseKind.MD, "sda", "md0"),)}, "wipe.guard.md", False),
@@ -261,48 +264,202 @@ def test_release_lifts_that_one_guard() -> None:
     assert [reason.code for reason in selection.refused[0].reasons] == ["wipe.guard.mounted"]
 
 
-NVME = {"transport": Transport.NVME, "nvme_controllers": ("nvme0",), "nvme_namespace": 1}
-TECHNIQUES = [
-    ({}, "auto", None, "overwrite"),
-    (NVME, "auto", NvmeFacts(True, True, False, (1,)), "nvme-format-crypto"),
-    (NVME, "auto", NvmeFacts(True, False, False, (1,)), "nvme-format-user"),
-    (NVME, "auto", NvmeFacts(False, False, False, (1,)), "overwrite"),
-    (NVME, "auto", NvmeFacts(False, True, False, (1,)), "overwrite"),
-    (NVME, "auto", None, "overwrite"),
-    # A format would take the drive's second namespace with it, which nobody has looked at.
-    (NVME, "auto", NvmeFacts(True, True, True, (1, 2)), "overwrite"),
-    (NVME, "auto", NvmeFacts(True, True, True, (1,)), "nvme-format-crypto"),
-    (NVME, "auto", NvmeFacts(True, True, False, (1, 2)), "nvme-format-crypto"),
-    (NVME, "overwrite", NvmeFacts(True, True, False, (1,)), "overwrite"),
-    (NVME, "nvme-format-user", NvmeFacts(True, True, False, (1,)), "nvme-format-user"),
-    (NVME, "nvme-format-crypto", NvmeFacts(True, False, False, (1,)), None),
-    (NVME, "nvme-format-user", NvmeFacts(True, False, True, (1, 2)), None),
-    ({}, "nvme-format-user", None, None),
-]
+@pytest.mark.parametrize("area", ["mmcblk0boot0", "mmcblk0boot1"])
+def test_boot_areas_of_an_emmc(area: str) -> None:
+    """The board starts from them: left out under `all`, refused when named, and not meant by the eMMC's serial."""
+    emmc = make_disk("mmcblk0", transport=Transport.MMC, serial="0x1234abcd")
+    boot = make_disk(area, transport=Transport.MMC, serial="0x1234abcd", size=4 * 1024 * 1024, wwn="")
+    machine = make_machine(emmc, boot)
+    under_all = choose_disks(machine, WipeOptions())
+    assert [chosen.disk.name for chosen in under_all.chosen] == ["mmcblk0"]
+    assert name_codes(under_all.skipped) == {area: ["wipe.guard.emmc_boot"]}
+    assert "boot firmware" in under_all.skipped[0].text
+    named = choose_disks(machine, WipeOptions(disks=(area,)))
+    assert name_codes(named.refused) == {area: ["wipe.guard.emmc_boot"]}
+    by_serial = choose_disks(machine, WipeOptions(disks=("serial:0x1234abcd",)))
+    assert not by_serial.faults and [chosen.disk.name for chosen in by_serial.chosen] == ["mmcblk0"]
 
 
-@pytest.mark.parametrize(("change", "method", "facts", "expected"), TECHNIQUES)
-def test_choose_technique(
-    change: dict[str, object], method: str, facts: NvmeFacts | None, expected: str | None
+def test_two_disks_with_one_serial() -> None:
+    """A serial that two disks have names none; without a WWN nobody can tell them from two paths to one medium."""
+    disks = [make_disk(name, serial="SAME", wwn="") for name in ("sda", "sdb")]
+    by_serial = choose_disks(make_machine(*disks), WipeOptions(disks=("serial:SAME",)))
+    assert [fault.code for fault in by_serial.faults] == ["wipe.disk.ambiguous"]
+    assert name_codes(choose_disks(make_machine(*disks), WipeOptions()).refused) == {
+        "sda": ["wipe.guard.twin"],
+        "sdb": ["wipe.guard.twin"],
+    }
+    told_apart = [make_disk(name, serial="SAME") for name in ("sda", "sdb")]
+    everything = choose_disks(make_machine(*told_apart), WipeOptions())
+    assert [chosen.disk.name for chosen in everything.chosen] == ["sda", "sdb"]
+
+
+def name_codes(held: tuple[Held, ...]) -> dict[str, list[str]]:
+    return {one.disk.name: [reason.code for reason in one.reasons] for one in held}
+
+
+def make_layer(name: str, kind: UseKind, label: str, below: str, disks: str, *in_use: str) -> Layer:
+    return Layer(name, kind, label, tuple(below.split()), tuple(disks.split()), in_use, f"/dev/{name}")
+
+
+MD = make_layer("md127", UseKind.MD, "RAID1", "sda1 sdb", "sda sdb")
+LVM = make_layer("dm-0", UseKind.LVM, "vg0-root", "md127", "sda sdb")
+MOUNTED = make_layer("dm-0", UseKind.LVM, "vg0-root", "md127", "sda sdb", "is mounted at /srv")
+
+
+def make_mirror(*layers: Layer, **change: object) -> Machine:
+    """sda and sdb under an array, as `uses` and as layers show it, and sdc with nothing on it."""
+    first = make_disk(uses=(Use(UseKind.MD, "sda1", "md127 (vg0-root)", "md127"),))
+    second = make_disk("sdb", uses=(Use(UseKind.MD, "sdb", "md127 (vg0-root)", "md127"),))
+    return make_machine(first, dataclasses.replace(second, **change), make_disk("sdc"), layers=layers)  # type: ignore[arg-type]
+
+
+def tell(selection: Selection) -> tuple[list[str], dict[str, list[str]], list[str]]:
+    """(what is wiped, what is refused and why, what is taken apart)."""
+    return (
+        [chosen.disk.name for chosen in selection.chosen],
+        {held.disk.name: [reason.text for reason in held.reasons] for held in selection.refused},
+        [layer.name for layer in selection.dismantle],
+    )
+
+
+def test_a_stack_on_chosen_disks_is_taken_apart() -> None:
+    """Nothing that stands on disks to be wiped alone holds them; the array first of all, by whoever looks again."""
+    machine = make_mirror(MD, LVM)
+    assert tell(choose_disks(machine, WipeOptions())) == (["sda", "sdb", "sdc"], {}, ["dm-0", "md127"])
+    assert tell(choose_disks(machine, WipeOptions(disks=("sda", "sdb")))) == (["sda", "sdb"], {}, ["dm-0", "md127"])
+    assert tell(choose_disks(machine, WipeOptions(disks=("sdc",)))) == (["sdc"], {}, [])
+    assert [reason.code for reason in want_reasons(machine.disks[0])] == ["wipe.guard.md"]
+
+
+REACHES_A = "md127 (RAID1) also stands on sda, which is not to be wiped"
+REACHES_B = "md127 (RAID1) also stands on sdb, which is not to be wiped"
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "refused"),
+    [
+        ({}, WipeOptions(disks=("sda",)), {"sda": [REACHES_B]}),
+        ({}, WipeOptions(disks=("serial:SN-sdb", "sdc")), {"sdb": [REACHES_A]}),
+        ({}, WipeOptions(except_=("sdb",)), {"sda": [REACHES_B]}),
+        ({"transport": Transport.USB}, WipeOptions(), {"sda": [REACHES_B]}),
+        ({"live_medium": True}, WipeOptions(), {"sda": [REACHES_B]}),
+        ({"read_only": True}, WipeOptions(), {"sda": [REACHES_B], "sdb": ["is read-only"]}),
+        (
+            {"contents": (content("gfs2", "sdb"),)},
+            WipeOptions(disks=("SN-sda", "sdb"), release=("gfs2",)),
+            {"sda": [REACHES_B], "sdb": ["sdb holds a GFS2 file system, which other machines may be using"]},
+        ),
+    ],
+)
+def test_a_stack_that_reaches_further_holds(
+    change: dict[str, object], options: WipeOptions, refused: dict[str, list[str]]
 ) -> None:
-    """What the drive says it can do, to what is done; what it cannot do by name is refused, with the reason."""
-    chosen = choose_technique(make_disk(**change), method, facts)
-    if expected is None:
-        assert not isinstance(chosen, Technique) and chosen.text
-    else:
-        assert isinstance(chosen, Technique) and chosen.name == expected and chosen.why
+    """Whatever keeps one disk of an array from being wiped keeps the array, and so the other disk."""
+    chosen, held, steps = tell(choose_disks(make_mirror(MD, LVM, **change), options))
+    assert (held, steps) == (refused, [])
+    assert chosen in ([], ["sdc"])
 
 
-def test_parse_list_ns() -> None:
-    """The text form of nvme-cli 2.x; ids are hexadecimal."""
-    assert parse_list_ns("[   0]:0x1\n[   1]:0x1f\n") == (1, 31)
-    assert parse_list_ns("") == ()
+def test_a_stack_in_use_holds() -> None:
+    """A mount at the top holds every disk at the bottom, and no other."""
+    words = "LVM volume vg0-root is mounted at /srv"
+    selection = choose_disks(make_mirror(MD, MOUNTED), WipeOptions())
+    assert tell(selection) == (["sdc"], {"sda": [words], "sdb": [words]}, [])
+    assert name_codes(selection.refused) == {"sda": ["wipe.guard.lvm"], "sdb": ["wipe.guard.lvm"]}
 
 
-@pytest.mark.corpus
-def test_id_ctrl_of_a_real_drive(corpus) -> None:  # type: ignore[no-untyped-def]
-    """QEMU's drive: OACS 0x10a offers Format (bit 1), FNA 0 offers no crypto erase."""
-    import json
+def test_a_use_beside_the_stack_holds() -> None:
+    """A layer that can be taken apart does not excuse a mount of another partition, nor a holder that is unknown."""
+    for use in (Use(UseKind.MOUNTED, "sdb2", "/boot"), Use(UseKind.DM, "sdb2", "test", "dm-7")):
+        machine = make_mirror(MD, LVM, uses=(Use(UseKind.MD, "sdb", "md127", "md127"), use))
+        chosen, refused, steps = tell(choose_disks(machine, WipeOptions()))
+        assert (chosen, steps) == (["sdc"], [])
+        assert refused["sda"] == [REACHES_B] and len(refused["sdb"]) == 1
 
-    document = json.loads((corpus / "nvme" / "vm-nvme-id-ctrl.json").read_text())
-    assert parse_id_ctrl(document, (1,)) == NvmeFacts(format=True, crypto=False, all_namespaces=False, namespaces=(1,))
+
+def test_a_disk_that_is_barred_keeps_what_stands_on_it() -> None:
+    """A disk that turned out not to be erasable as asked is refused with that reason, and holds its array."""
+    reason = Reason("wipe.method.unsupported", "offers no sanitize")
+    selection = choose_disks(make_mirror(MD, LVM), WipeOptions(), {"sdb": (reason,)})
+    assert tell(selection) == (["sdc"], {"sda": [REACHES_B], "sdb": ["offers no sanitize"]}, [])
+
+
+def test_what_falls_with_a_twin() -> None:
+    """The other path of a refused disk falls, and takes along what shares an array with it."""
+    array = make_layer("md1", UseKind.MD, "RAID1", "sdb sdc", "sdb sdc")
+    first = make_disk(wwn="0x5000c50011111111", read_only=True)
+    second = make_disk("sdb", wwn="naa.5000c50011111111", uses=(Use(UseKind.MD, "sdb", "md1", "md1"),))
+    third = make_disk("sdc", uses=(Use(UseKind.MD, "sdc", "md1", "md1"),))
+    selection = choose_disks(make_machine(first, second, third, make_disk("sdd"), layers=(array,)), WipeOptions())
+    assert [chosen.disk.name for chosen in selection.chosen] == ["sdd"] and not selection.dismantle
+    codes = {"sda": ["wipe.guard.read_only"], "sdb": ["wipe.guard.twin"], "sdc": ["wipe.guard.md"]}
+    assert name_codes(selection.refused) == codes
+
+
+MAP = make_layer("dm-0", UseKind.MULTIPATH, "mpatha", "sda sdb", "sda sdb")
+PART = make_layer("dm-1", UseKind.MULTIPATH, "mpatha-part1", "dm-0", "sda sdb")
+
+
+def make_paths(*layers: Layer, **change: object) -> Machine:
+    """One medium on two paths that multipath has found to be one, and another disk."""
+    uses = {name: (Use(UseKind.MULTIPATH, name, "mpatha", "dm-0"),) for name in ("sda", "sdb")}
+    paths = [make_disk(name, wwn="0x5000c50011111111", serial="SN-1", uses=uses[name], ids=()) for name in uses]
+    first = dataclasses.replace(paths[0], **change)  # type: ignore[arg-type]
+    return make_machine(first, paths[1], make_disk("sdc"), layers=layers or (MAP, PART))
+
+
+@pytest.mark.parametrize(
+    ("disks", "wiped", "left_out"),
+    [
+        (("all",), ["sda", "sdc"], "sdb"),
+        (("serial:SN-1",), ["sda"], "sdb"),
+        (("SN-1",), ["sda"], "sdb"),
+        (("wwn:5000c50011111111",), ["sda"], "sdb"),
+        (("/dev/sdb",), ["sdb"], "sda"),
+        (("sda", "sdb"), ["sda"], "sdb"),
+        (("all", "sdb"), ["sdb", "sdc"], "sda"),
+        (("model:ST4000*",), ["sda", "sdc"], "sdb"),
+    ],
+)
+def test_paths_of_a_multipath_map(disks: tuple[str, ...], wiped: list[str], left_out: str) -> None:
+    """However it is named, the medium is wiped once, by one path; the other says so, and the map goes first."""
+    selection = choose_disks(make_paths(), WipeOptions(disks=disks))
+    assert tell(selection) == (wiped, {}, ["dm-1", "dm-0"]) and not selection.faults
+    assert name_codes(selection.skipped) == {left_out: ["wipe.twin_path"]}
+    kept = next(name for name in wiped if name != "sdc")
+    assert selection.skipped[0].text == f"is another path to the medium of {kept}, which is wiped"
+
+
+@pytest.mark.parametrize("word", ["/dev/sda", "serial:SN-1"])
+def test_an_excepted_path_saves_the_medium(word: str) -> None:
+    """Whichever path is excepted, and by whatever name, no other path is written."""
+    selection = choose_disks(make_paths(), WipeOptions(except_=(word,)))
+    assert not selection.faults and not selection.dismantle
+    assert [chosen.disk.name for chosen in selection.chosen] == ["sdc"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"read_only": True}, {"uses": (Use(UseKind.MOUNTED, "sda1", "/srv"),)}, {"contents": (content("gfs2"),)}]
+)
+def test_a_held_path_holds_the_medium(change: dict[str, object]) -> None:
+    """What a guard holds on one path is held on the other, map or no map."""
+    for options in (WipeOptions(), WipeOptions(disks=("/dev/sdb",))):
+        selection = choose_disks(make_paths(**change), options)
+        assert sorted(name_codes(selection.refused)) == ["sda", "sdb"]
+        assert not selection.dismantle and not selection.skipped
+
+
+def test_a_map_in_use_holds() -> None:
+    """A file system on a map's partition holds both paths."""
+    part = dataclasses.replace(PART, in_use=("is mounted at /",))
+    chosen, refused, steps = tell(choose_disks(make_paths(MAP, part), WipeOptions()))
+    assert (chosen, steps) == (["sdc"], [])
+    assert refused == {name: ["multipath map mpatha-part1 is mounted at /"] for name in ("sda", "sdb")}
+
+
+def test_release_counts_for_every_path() -> None:
+    """A guard that is lifted by serial is lifted for the medium, whichever path is written."""
+    machine = make_paths(contents=(content("gfs2"),))
+    selection = choose_disks(machine, WipeOptions(disks=("serial:SN-1",), release=("gfs2",)))
+    assert [(chosen.disk.name, chosen.released) for chosen in selection.chosen] == [("sda", ("gfs2",))]

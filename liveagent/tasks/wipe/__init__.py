@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from liveagent.tasks import Context, Outcome, Preview, Task
-from liveagent.tasks.wipe.options import WipeOptions
+from liveagent.tasks.wipe.options import WipeOptions, find_faults
 
 if TYPE_CHECKING:
     from liveagent.events import Finding
@@ -21,12 +21,10 @@ class Wipe(Task):
     summary = "erase disks and read back that it was done"
     Options = WipeOptions
     destructive = True
-    tools = ("blkid", "partx", "dd", "nvme")
+    tools = ("blkid", "partx", "dd", "nvme", "hdparm", "sg_sanitize", "smartctl", "mdadm", "dmsetup")
 
     def faults(self, options: WipeOptions) -> Sequence[str]:
-        if options.release and all(word.lower() == "all" for word in options.disks):
-            return ["liveagent.wipe.release only goes together with disks named by serial or WWN"]
-        return ()
+        return find_faults(options)
 
     def refuse(self, host: Host, machine: Machine, options: WipeOptions) -> Sequence[Finding]:
         from liveagent.tasks.wipe import work

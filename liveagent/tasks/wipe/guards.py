@@ -7,14 +7,16 @@ import dataclasses
 import errno
 import fcntl
 import os
+import re
 import stat
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from liveagent.host import Host
 from liveagent.machine.disks import UNREADABLE, Disk, Transport, UseKind, probe_disk
 from liveagent.machine.live import probe_live
+from liveagent.machine.nameplate import probe_nameplate
 
 # <linux/fs.h>
 BLKGETSIZE64 = 0x80081272
@@ -47,6 +49,7 @@ USE_WORDS = {
     UseKind.MULTIPATH: "is a path of the multipath device",
     UseKind.DM: "is held by the device-mapper device",
     UseKind.BCACHE: "is part of the bcache",
+    UseKind.ZFS: "is part of the ZFS pool",
     UseKind.OTHER: "is held by",
 }
 # What must not have changed since a disk was chosen; where the drive is asked to erase itself, its controller too.
@@ -65,12 +68,23 @@ class Reason:
     guard: str = ""
 
 
-def want_reasons(disk: Disk, release: tuple[str, ...] = ()) -> tuple[Reason, ...]:
-    """Every reason that holds the disk back, except guards that were released for it. Pure."""
+def want_reasons(disk: Disk, release: tuple[str, ...] = (), apart: Collection[str] = ()) -> tuple[Reason, ...]:
+    """Every reason that holds the disk back, except guards that were released for it. Pure.
+
+    Holders in `apart`, by kernel name, do not count: they are taken apart first, or judged by whoever asks.
+    """
     reasons = list(_identity_reasons(disk))
+    if not disk.size:
+        text = (
+            "reports no size: sectors of a length that the kernel does not take (520 or 528 bytes; "
+            "sg_format --format --size=512 makes it usable), or a drive that is not ready"
+        )
+        reasons.append(Reason("wipe.guard.no_size", text, guard="no_size"))
     if disk.read_only:
         reasons.append(Reason("wipe.guard.read_only", "is read-only"))
     for use in disk.uses:
+        if use.holder and use.holder in apart:
+            continue
         who = "" if use.device == disk.name else f"{use.device} "
         what = USE_WORDS[use.kind]
         words = f"{who}{what}" if use.kind is UseKind.SWAP else f"{who}{what} {use.by}"
@@ -79,16 +93,23 @@ def want_reasons(disk: Disk, release: tuple[str, ...] = ()) -> tuple[Reason, ...
     return tuple(reason for reason in dict.fromkeys(reasons) if not reason.guard or reason.guard not in release)
 
 
+def is_emmc_boot(name: str) -> bool:
+    """Whether this is a boot area of an eMMC (JESD84-B51, 6.2), which the kernel shows as a disk of its own."""
+    return bool(re.fullmatch(r"mmcblk\d+boot\d+", name))
+
+
 def _identity_reasons(disk: Disk) -> Iterator[Reason]:
     if disk.live_medium:
         yield Reason("wipe.guard.live_medium", "the live image came from it", leaves_out=True)
+    if is_emmc_boot(disk.name):
+        yield Reason("wipe.guard.emmc_boot", "holds the board's boot firmware", leaves_out=True)
     if disk.virtual_media:
         yield Reason("wipe.guard.virtual_media", "is the BMC's virtual media", leaves_out=True)
     if disk.transport is Transport.USB:
         yield Reason("wipe.guard.usb", "is attached by USB", leaves_out=True, guard="usb")
     if disk.removable:
         yield Reason("wipe.guard.removable", "is removable", leaves_out=True, guard="removable")
-    if disk.transport is Transport.LOOP and disk.model.startswith("/dev/"):
+    if disk.transport is Transport.LOOP and disk.model.startswith("/dev/") and not disk.model.startswith("/dev/shm/"):
         # The kernel gives the loop device exclusively, whoever has the disk behind it.
         yield Reason("wipe.guard.loop", f"stands on {disk.model}: name that disk itself")
     if not disk.transport.is_local and disk.transport is not Transport.LOOP:
@@ -100,7 +121,7 @@ def _cluster_reasons(disk: Disk) -> Iterator[Reason]:
     for content in disk.contents:
         if content.kind == UNREADABLE:
             text = f"what lies on {content.device} cannot be read, so it may belong to a cluster"
-            yield Reason("wipe.guard.unreadable", text)
+            yield Reason("wipe.guard.unreadable", text, guard="unreadable")
         guard = CLUSTER_KINDS.get(content.kind) or CLUSTER_TYPES.get(content.partition_type.lower())
         if guard:
             text = f"{content.device} holds a {guard.upper()} file system, which other machines may be using"
@@ -145,7 +166,7 @@ def arm(host: Host, chosen: Disk, release: tuple[str, ...] = ()) -> Iterator[Arm
         yield Refusal(chosen, (reason,))
         return
     try:
-        reasons = _check_open(chosen, file)
+        reasons = _check_open(chosen, file) or _check_plate(host, chosen)
         _take_from_udev(file)
         yield Refusal(chosen, reasons) if reasons else Armed(chosen, file, release)
     finally:
@@ -178,6 +199,20 @@ def _check_open(chosen: Disk, file: int) -> tuple[Reason, ...]:
         return (Reason("wipe.guard.changed", f"has {size} bytes now, and had {chosen.size}"),)
     if struct.unpack("i", fcntl.ioctl(file, BLKROGET, b"\0" * 4))[0]:
         return (Reason("wipe.guard.read_only", "is read-only"),)
+    return ()
+
+
+def _check_plate(host: Host, chosen: Disk) -> tuple[Reason, ...]:
+    """Whether the disk that is held open says that it is the one: a moment ago another could still take its name."""
+    if chosen.transport is Transport.LOOP:
+        return ()
+    udev = {device.name: device.properties for device in host.udev("block")}
+    plate = probe_nameplate(host, chosen.name, udev.get(chosen.name, {}))
+    for what in ("serial", "wwn", "model"):
+        before, after = getattr(chosen, what), getattr(plate, what)
+        if before != after:
+            text = f"is another disk than a moment ago: its {what} was {before!r} and is {after!r}"
+            return (Reason("wipe.guard.changed", text),)
     return ()
 
 

@@ -1,96 +1,134 @@
-"""NVMe Format: what the drive offers, and having it done. Field meanings: NVM Express base specification 2.0."""
+"""NVMe Sanitize and Format: having a drive erase itself, and seeing it done."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Mapping
-from typing import Any
+import re
 
-from liveagent.host import CommandError, Host
-from liveagent.machine.disks import Disk
-from liveagent.tasks.wipe.guards import Armed
+from liveagent.host import Cancelled, CommandError, CommandNotFound, Completed, Host
+from liveagent.machine.nameplate import clean_serial
+from liveagent.machine.nvme import NvmeFacts, SanitizeLog, SanitizeState, probe_sanitize_log
+from liveagent.tasks.wipe.firmware import (
+    START_TIMEOUT,
+    Erased,
+    Job,
+    Look,
+    NotBegun,
+    Stage,
+    Unconfirmed,
+    follow,
+)
 
-QUERY_TIMEOUT = 30.0
 # A Format of a large drive without crypto erase may take hours.
 FORMAT_TIMEOUT = 4 * 3600.0
-# Identify Controller: OACS bit 1 Format NVM; FNA bit 0 a format, bit 1 a secure erase is for all namespaces,
-# bit 2 cryptographic erase is offered.
-OACS_FORMAT = 1 << 1
-FNA_FORMAT_ALL = 1 << 0
-FNA_ERASE_ALL = 1 << 1
-FNA_CRYPTO = 1 << 2
 # Secure Erase Settings of the Format command.
 SES = {"nvme-format-user": 1, "nvme-format-crypto": 2}
+# Sanitize Action of the Sanitize command.
+SANACT = {"block": 2, "overwrite": 3, "crypto": 4}
+EXIT_FAILURE_MODE = 1
+# Status codes, type and code, with which a drive says that it did not begin: invalid opcode, field, namespace or
+# format; operation denied, access denied, sanitize failed before, sanitize in progress, write protected, sanitize
+# prohibited by a memory region. Any other may come of a command that was begun.
+REFUSALS = frozenset((0x001, 0x002, 0x00B, 0x010A, 0x015, 0x286, 0x01C, 0x01D, 0x020, 0x123))
+STATUS_MASK = 0x7FF
 
 
-@dataclasses.dataclass(frozen=True)
-class NvmeFacts:
-    """What a controller says of Format. `namespaces`: the ids of all that exist on it, attached or not."""
-
-    format: bool
-    crypto: bool
-    all_namespaces: bool
-    namespaces: tuple[int, ...]
-
-
-def parse_id_ctrl(document: Mapping[str, Any], namespaces: tuple[int, ...]) -> NvmeFacts:
-    """`nvme id-ctrl -o json`. A field that is missing is an offer that is not made."""
-    oacs, fna = int(document.get("oacs", 0)), int(document.get("fna", 0))
-    return NvmeFacts(
-        format=bool(oacs & OACS_FORMAT),
-        crypto=bool(fna & FNA_CRYPTO),
-        all_namespaces=bool(fna & (FNA_FORMAT_ALL | FNA_ERASE_ALL)),
-        namespaces=namespaces,
-    )
+def erase(job: Job, technique: str) -> Erased:
+    """Raises NotBegun, Unconfirmed."""
+    facts = job.drive.nvme
+    if facts is None:
+        raise NotBegun("the controller does not say what it offers")
+    serial = clean_serial(job.host.read_or(f"/sys/class/nvme/{facts.controller}/serial"))
+    if serial != clean_serial(job.disk.serial):
+        # A reset may have given the name to another drive.
+        raise NotBegun(f"{facts.controller} is {serial or 'gone'} now, another drive than a moment ago")
+    if technique in SES:
+        return _format(job, facts, technique)
+    return _sanitize(job, facts, technique.rpartition("-")[2])
 
 
-def parse_list_ns(text: str) -> tuple[int, ...]:
-    """`nvme list-ns` in its text form, `[   0]:0x1`; the JSON form differs from version to version."""
-    numbers = []
-    for line in text.splitlines():
-        _, colon, number = line.partition("]:")
-        if colon:
-            numbers.append(int(number.strip(), 16))
-    return tuple(numbers)
+def is_refusal(sent: Completed) -> bool:
+    """Whether the drive itself answered, and that it did not begin: `NVMe status: Invalid Field…(0x4002)`."""
+    found = re.search(r"NVMe status:.*\(0x([0-9a-fA-F]+)\)", sent.stderr + sent.stdout)
+    return found is not None and int(found.group(1), 16) & STATUS_MASK in REFUSALS
 
 
-def probe_nvme(host: Host, disk: Disk) -> NvmeFacts | None:
-    """What the disk's controller offers; None where it does not say, or there are several."""
-    if len(disk.nvme_controllers) != 1 or disk.nvme_namespace is None:
+def look_at(host: Host, controller: str) -> Look | None:
+    """Where the drive's own log says that its last sanitize stands."""
+    return read_log(probe_sanitize_log(host, controller))
+
+
+def read_log(log: SanitizeLog | None) -> Look | None:
+    if log is None:
         return None
-    device = f"/dev/{disk.nvme_controllers[0]}"
+    stages = {
+        SanitizeState.RUNNING: Stage.RUNNING,
+        SanitizeState.FAILED: Stage.FAILED,
+        SanitizeState.COMPLETED: Stage.DONE,
+        SanitizeState.NEVER: Stage.IDLE,
+    }
+    return Look(stages[log.state], log.progress if log.state is SanitizeState.RUNNING else None)
+
+
+def await_sanitize(job: Job, facts: NvmeFacts, first: Look) -> None:
+    """Wait for a sanitize that runs already, since an earlier boot. Raises Unconfirmed."""
+    last, _ = follow(job, lambda: look_at(job.host, facts.controller), first)
+    if last.stage is not Stage.DONE:
+        raise Unconfirmed(f"the sanitize that was found running ended {last.stage.value}")
+
+
+def _sanitize(job: Job, facts: NvmeFacts, action: str) -> Erased:
+    device = f"/dev/{facts.controller}"
+    before = probe_sanitize_log(job.host, facts.controller)
+    if before and before.state is SanitizeState.FAILED:
+        # After a sanitize that failed the drive takes nothing but this.
+        _send(job, device, EXIT_FAILURE_MODE)
+    job.account.say(f"nvme sanitize: {action}, the whole drive {facts.controller}")
+    sent = _send(job, device, SANACT[action])
+    if sent.status != 0 and (
+        read_log(probe_sanitize_log(job.host, facts.controller)) or Look(Stage.IDLE)
+    ).stage is not (Stage.RUNNING):
+        said = (sent.stderr or sent.stdout).strip().splitlines()[:1]
+        words = said[0] if said else f"exit status {sent.status}"
+        if not is_refusal(sent):
+            raise Unconfirmed(f"the sanitize command was sent, and its answer is no refusal: {words}")
+        raise NotBegun(f"the drive refused it: {words}")
+    last, seen = follow(job, lambda: look_at(job.host, facts.controller))
+    if last.stage is not Stage.DONE:
+        raise Unconfirmed(f"the drive's log says {last.stage.value} after the sanitize was accepted")
+    after = probe_sanitize_log(job.host, facts.controller)
+    # A drive whose log said the same before proves nothing by saying it again.
+    changed = before is not None and after is not None and (before.state, before.action) != (after.state, after.action)
+    return Erased(job.version(["nvme", "version"], "nvme-cli"), seen or changed)
+
+
+def _send(job: Job, device: str, action: int) -> Completed:
+    argv = ["nvme", "sanitize", device, f"--sanact={action}", "--ause"]
+    if action == SANACT["overwrite"]:
+        argv += ["--owpass=1", "--ovrpat=0"]
     try:
-        shown = host.run(["nvme", "id-ctrl", device, "--output-format=json"], timeout=QUERY_TIMEOUT)
-        document = json.loads(shown.stdout)
-        # `--all` is answered only by drives with namespace management; the others have what is attached.
-        listed = host.run(["nvme", "list-ns", device, "--all"], timeout=QUERY_TIMEOUT, success=None)
-        if listed.status != 0:
-            listed = host.run(["nvme", "list-ns", device], timeout=QUERY_TIMEOUT)
-    except (CommandError, ValueError):
-        return None
-    namespaces = parse_list_ns(listed.stdout)
-    return parse_id_ctrl(document, namespaces) if disk.nvme_namespace in namespaces else None
+        return job.host.run(argv, timeout=START_TIMEOUT, success=None)
+    except CommandError as error:
+        return error.completed
 
 
-def read_controller_serial(host: Host, disk: Disk) -> str:
-    """The serial of the controller that a Format would be sent to: a reset may have given its name to another."""
-    return host.read_or(f"/sys/class/nvme/{disk.nvme_controllers[0]}/serial")
-
-
-def format_namespace(host: Host, armed: Armed, technique: str) -> str:
-    """Have the drive erase the namespace, block size kept. Returns nvme-cli's version. Raises CommandError.
-
-    The exit status is only the drive's word: the caller reads back.
-    """
-    version = host.run(["nvme", "version"], timeout=QUERY_TIMEOUT).stdout.splitlines()[0]
-    disk = armed.disk
+def _format(job: Job, facts: NvmeFacts, technique: str) -> Erased:
+    """The namespace with its block size kept. The exit status is only the drive's word: the caller reads back."""
     argv = [
-        "nvme", "format", f"/dev/{disk.nvme_controllers[0]}",
-        f"--namespace-id={disk.nvme_namespace}",
+        "nvme", "format", f"/dev/{facts.controller}",
+        f"--namespace-id={facts.namespace}",
         f"--ses={SES[technique]}",
         f"--timeout={int(FORMAT_TIMEOUT * 1000)}",
         "--force",
     ]  # fmt: skip
-    host.run(argv, timeout=FORMAT_TIMEOUT + 60)
-    return version
+    try:
+        with job.at_work():
+            job.host.run(argv, timeout=FORMAT_TIMEOUT + 60)
+    except CommandNotFound as error:
+        raise NotBegun(str(error)) from None
+    except CommandError as error:
+        if is_refusal(error.completed):
+            raise NotBegun(f"the drive refused it: {error}") from None
+        raise Unconfirmed(f"the format was sent, and its answer is no refusal: {error}") from None
+    except Cancelled:
+        raise Unconfirmed("cancelled while the drive was formatting itself") from None
+    return Erased(job.version(["nvme", "version"], "nvme-cli"), seen=False)

@@ -5,8 +5,24 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from liveagent.options import LIST, BadValue, Kind, choice, integer, option
+from liveagent.options import FLAG, LIST, BadValue, Kind, choice, integer, option
 
+# What `method` may be, beside the technique's own name: a policy, which leaves the choice to the drive's facts.
+POLICIES = ("auto", "purge", "clear", "quick", "overwrite", "dod-3")
+FIRMWARE = (
+    *(
+        "nvme-sanitize-block",
+        "nvme-sanitize-crypto",
+        "nvme-sanitize-overwrite",
+        "nvme-format-crypto",
+        "nvme-format-user",
+    ),
+    *("ata-sanitize-block", "ata-sanitize-crypto", "ata-sanitize-overwrite"),
+    *("ata-secure-erase-enhanced", "ata-secure-erase"),
+    *("scsi-sanitize-block", "scsi-sanitize-crypto", "scsi-sanitize-overwrite", "opal-psid-revert"),
+)
+# DoD 5220.22-M as contracts quote it. On any disk of this century one pass is as good.
+DOD_3 = ("zero", "ones", "random")
 RELEASABLE = ("vmfs", "gfs2", "ocfs2", "gpfs", "removable", "usb")
 
 
@@ -39,6 +55,21 @@ def parse_release(word: str) -> tuple[str, ...]:
     return guards
 
 
+def parse_psids(word: str) -> tuple[tuple[str, str], ...]:
+    """`PSID`, or `SERIAL=PSID[,SERIAL=PSID…]` where several disks have one: (serial or "", PSID) each.
+
+    A PSID is printed on the drive's label: 32 letters and digits.
+    """
+    found = []
+    for part in LIST.parse(word):
+        serial, _, psid = part.rpartition("=")
+        bare = psid.replace("-", "").replace(" ", "").upper()
+        if not re.fullmatch(r"[0-9A-Z]{32}", bare):
+            raise BadValue("a PSID is the 32 letters and digits on the drive's label")
+        found.append((serial.strip(), bare))
+    return tuple(found)
+
+
 @dataclasses.dataclass(frozen=True)
 class WipeOptions:
     disks: tuple[str, ...] = option(
@@ -51,10 +82,45 @@ class WipeOptions:
         "guards to lift for disks named by serial or WWN: " + ", ".join(RELEASABLE),
     )
     method: str = option(
-        choice("auto", "overwrite", "nvme-format-crypto", "nvme-format-user"),
+        Kind("POLICY|TECHNIQUE", choice(*POLICIES, *FIRMWARE).parse),
         "auto",
-        "auto takes NVMe Format where the drive offers it, else overwrite",
+        "auto: the strongest purge that the drive offers, else clear; purge: refuse where only clear is possible; "
+        "clear, overwrite: passes over the whole disk; dod-3: zeros, ones, random; quick: signatures and both ends, "
+        "never called erased; or one technique by name: " + ", ".join(FIRMWARE),
     )
     passes: int = option(integer(1, 35), 1, "how often to overwrite")
     pattern: str = option(Kind("random|zero|ones|HEX", parse_pattern), "random", "what to overwrite with")
     verify: str = option(Kind("none|sample|full|N%", parse_verify), "sample", "how much is read back")
+    also_overwrite: bool = option(FLAG, False, "overwrite on top of what the drive's own firmware has erased")
+    psid: tuple[tuple[str, str], ...] = option(
+        Kind("PSID|SERIAL=PSID,…", parse_psids), (), "from the drive's label, for opal-psid-revert", secret=True
+    )
+    clear_tpm: bool = option(FLAG, False, "clear the TPM when the disks are done")
+    clear_bmc_log: bool = option(FLAG, False, "clear the BMC's event log when the disks are done")
+    clear_boot_entries: bool = option(FLAG, False, "delete the UEFI boot entries that start from a disk")
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What is written, pass by pass."""
+        return DOD_3 if self.method == "dod-3" else (self.pattern,) * self.passes
+
+    def find_psid(self, serial: str) -> str:
+        """The PSID for the disk of that serial; "" where there is none."""
+        return next((psid for name, psid in self.psid if name in ("", serial)), "")
+
+
+def find_faults(options: WipeOptions) -> list[str]:
+    """What is wrong with options that are each right by themselves."""
+    faults = []
+    plain = WipeOptions()
+    if options.release and all(word.lower() == "all" for word in options.disks):
+        faults.append("liveagent.wipe.release only goes together with disks named by serial or WWN")
+    if options.method == "dod-3" and (options.passes, options.pattern) != (plain.passes, plain.pattern):
+        faults.append("liveagent.wipe.method=dod-3 has three passes of its own: leave passes and pattern out")
+    if options.method == "opal-psid-revert" and not options.psid:
+        faults.append("liveagent.wipe.method=opal-psid-revert needs liveagent.wipe.psid, which is on the drive's label")
+    if options.also_overwrite and options.method in ("overwrite", "clear", "dod-3", "quick"):
+        faults.append(f"liveagent.wipe.also_overwrite adds nothing to liveagent.wipe.method={options.method}")
+    if options.method == "quick" and options.verify not in (plain.verify, "none"):
+        faults.append("liveagent.wipe.method=quick erases next to nothing, so there is nothing to verify")
+    return faults

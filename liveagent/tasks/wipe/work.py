@@ -1,30 +1,46 @@
-"""The job of `wipe`: which disks, by what means, all of them side by side, and what became of each."""
+"""The job of `wipe`: what stands on the disks is taken apart, all are wiped side by side, and each is accounted for."""
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Callable
 
-from liveagent.events import JSON, Finding, Verdict, worst
-from liveagent.host import Host
-from liveagent.machine import Machine
-from liveagent.machine.disks import Disk
-from liveagent.report.lines import render_bytes
+from liveagent import __version__
+from liveagent.events import JSON, Finding, Verdict, render_time, worst
+from liveagent.host import Cancelled, CommandError, Host
+from liveagent.machine import Machine, probe_machine
+from liveagent.machine.disks import Transport
+from liveagent.machine.drive import ASKED
+from liveagent.machine.stack import probe_layers
+from liveagent.report.lines import render_duration
 from liveagent.tasks import Context, Outcome, Preview
+from liveagent.tasks.wipe import ata
+from liveagent.tasks.wipe.decide import Decision, Order, decide, describe_held, encode_raid, render_preview
+from liveagent.tasks.wipe.dismantle import render_steps, take_all_apart
+from liveagent.tasks.wipe.evidence import make_certificate_names, make_disk_certificate, make_machine_certificate
+from liveagent.tasks.wipe.extras import EXTRAS, PLANS, Extra
+from liveagent.tasks.wipe.firmware import Joint
 from liveagent.tasks.wipe.guards import Reason
-from liveagent.tasks.wipe.nvme import probe_nvme
 from liveagent.tasks.wipe.options import WipeOptions
-from liveagent.tasks.wipe.select import Chosen, Held, Selection, choose_disks
-from liveagent.tasks.wipe.technique import Technique, choose_technique
-from liveagent.tasks.wipe.worker import Worker, describe_held
+from liveagent.tasks.wipe.select import Held, choose_disks
+from liveagent.tasks.wipe.technique import PURGE
+from liveagent.tasks.wipe.worker import Worker
 
-# A disk that has not moved for so long is said to be stalled.
-STALLED = 60.0
+log = logging.getLogger(__name__)
+
 POLL = 0.1
 
-Pair = tuple[Chosen, Technique]
+
+@dataclasses.dataclass(frozen=True)
+class Patience:
+    """Seconds without a sign of life until a disk is said to hang, and until the others end without it."""
+
+    stalled: float = 60.0
+    given_up: float = 1800.0
 
 
 def refuse(machine: Machine, options: WipeOptions) -> Sequence[Finding]:
@@ -35,62 +51,187 @@ def refuse(machine: Machine, options: WipeOptions) -> Sequence[Finding]:
 
 def preview(host: Host, machine: Machine, options: WipeOptions) -> Preview:
     """Every disk, with what would be done to it or why nothing would."""
-    pairs, selection = choose_techniques(host, choose_disks(machine, options), options)
-    nothing = "nothing: the whole task is refused, see below" if selection.faults else ""
-    rows = [_row(pair[0].disk, nothing or f"{pair[1].name} ({pair[1].why})") for pair in pairs]
-    rows += [_row(held.disk, f"REFUSED: {held.text}") for held in selection.refused]
-    rows += [_row(held.disk, f"left out: {held.text}") for held in selection.skipped]
-    rows += [("", "", "", "", "", f"REFUSED: {fault.text}") for fault in selection.faults]
-    is_refused = bool(selection.refused or selection.faults)
-    names = ", ".join(pair[0].disk.label for pair in pairs)
-    return Preview(
-        columns=("disk", "model", "serial", "size", "holds", "what will be done"),
-        rows=tuple(rows),
-        verdict=Verdict.REFUSED if is_refused else Verdict.PASS if pairs else Verdict.FAIL,
-        serious=f"Everything on {names} will be lost." if pairs and not selection.faults else "",
-        data=_encode_preview(pairs, selection),
-    )
+    return render_preview(decide(host, machine, options), [PLANS[what](host) for what in wanted_extras(options)])
 
 
-def run(context: Context, options: WipeOptions) -> Outcome:
-    """Wipe what was chosen, all disks side by side, and account for every disk."""
-    pairs, selection = choose_techniques(context.host, choose_disks(context.machine, options), options)
+def wanted_extras(options: WipeOptions) -> list[str]:
+    """What is cleared beside the disks."""
+    wanted = {"tpm": options.clear_tpm, "bmc_log": options.clear_bmc_log, "boot_entries": options.clear_boot_entries}
+    return [what for what in EXTRAS if wanted[what]]
+
+
+def run(context: Context, options: WipeOptions, patience: Patience | None = None) -> Outcome:
+    """Wipe what was chosen, and account for every disk."""
+    started = render_time(context.host.now())
+    decision = decide(context.host, context.machine, options)
+    if _free_locked(context, decision):
+        context.machine = probe_machine(context.host)
+        decision = decide(context.host, context.machine, options)
+    if decision.selection.faults:
+        # The machine was looked at again since the engine asked.
+        return _refuse_all(context, decision.selection.faults)
+    decision, dismantled = _take_apart(context, decision, options)
+    selection, orders = decision.selection, decision.orders
     held = [_tell_held(context, one, Verdict.REFUSED) for one in selection.refused]
     held += [_tell_held(context, one, Verdict.SKIPPED) for one in selection.skipped]
-    if not pairs and not selection.refused:
+    if not orders and not selection.refused:
         summary = "there is no disk to wipe"
         context.finding(Finding("wipe.no_disks", Verdict.FAIL, "wipe", summary, {"skipped": len(held)}))
-    workers = [Worker(context, chosen, technique, options) for chosen, technique in pairs]
+    _tell_raid(context, decision)
+    workers = make_workers(context, orders, options)
     rows: list[Mapping[str, JSON]] = [*(worker.unfinished() for worker in workers), *held]
     # What is known at any moment: a run that has to be left behind still accounts for every disk.
-    context.data = {"disks": rows, "not_measured": []}
-    run_side_by_side(context, workers, rows)
+    data: dict[str, JSON] = {
+        "disks": rows,
+        "not_measured": list(find_not_measured(orders)),
+        "dismantled": dismantled,
+        "also": [],
+        "raid": encode_raid(decision.raid),
+    }
+    context.data = data
+    certify = _Certifier(context, [worker.account.row for worker in workers])
+    run_side_by_side(context, workers, rows, patience or Patience(), certify.disk)
+    for what in wanted_extras(options):
+        extra = _clear(context, what, rows)
+        data["also"].append({"what": what, "verdict": extra.verdict.value, "summary": extra.summary})
+        context.finding(Finding(f"wipe.{what}", extra.verdict, what, extra.summary, extra.data))
+    certify.machine(data, started)
     verdict = worst([Verdict(row["verdict"]) for row in rows])
-    return Outcome(verdict, summarize(rows), context.data)
+    return Outcome(verdict, summarize(rows), data)
 
 
-def choose_techniques(host: Host, selection: Selection, options: WipeOptions) -> tuple[list[Pair], Selection]:
-    """A technique for each disk that was chosen; those without one are refused."""
-    pairs: list[Pair] = []
-    refused = list(selection.refused)
-    for chosen in selection.chosen:
-        facts = probe_nvme(host, chosen.disk) if chosen.disk.nvme_controllers else None
-        technique = choose_technique(chosen.disk, options.method, facts)
-        if isinstance(technique, Reason):
-            refused.append(Held(chosen.disk, (technique,)))
-        else:
-            pairs.append((chosen, technique))
-    return pairs, Selection(selection.chosen, selection.skipped, tuple(refused), selection.faults)
+def _refuse_all(context: Context, faults: Sequence[Reason]) -> Outcome:
+    for fault in faults:
+        context.finding(Finding(fault.code, Verdict.REFUSED, "wipe", fault.text))
+    return Outcome(Verdict.REFUSED, "; ".join(fault.text for fault in faults))
 
 
-def run_side_by_side(context: Context, workers: Sequence[Worker], rows: list[Mapping[str, JSON]]) -> None:
-    """Every disk in a thread of its own, its row put in place as it ends.
+def _clear(context: Context, what: str, rows: Sequence[Mapping[str, JSON]]) -> Extra:
+    """Clear something beside the disks; whatever becomes of it, the disks keep their certificate.
 
-    One that hangs does not hold up the others, and is said to hang; its row stays `unknown` until it ends.
+    A disk that lives may need its boot entry, and the key that the TPM holds for it.
     """
+    if not rows or any(row["status"] == "not-erased" and row["verdict"] != "skipped" for row in rows):
+        return Extra(what, Verdict.SKIPPED, "not cleared, since not every disk that was asked for is erased")
+    if context.cancel.is_set():
+        return Extra(what, Verdict.CANCELLED, "cancelled: it was not begun")
+    try:
+        return EXTRAS[what](context.host)
+    except Cancelled:
+        return Extra(what, Verdict.CANCELLED, "cancelled: it may have been begun")
+    except Exception as error:  # the agent's own: it is said, and the wipe's evidence goes out all the same
+        log.exception("Clearing %s raised", what)
+        return Extra(what, Verdict.ERROR, f"{type(error).__name__}: {error}")
+
+
+def _free_locked(context: Context, decision: Decision) -> bool:
+    """Take our own password off drives that a wipe was broken off on: nothing of them can be seen before that."""
+    selection = decision.selection
+    freed = False
+    for disk in [*(one.disk for one in selection.chosen), *(one.disk for one in selection.refused)]:
+        drive = decision.drives.get(disk.name)
+        security = drive.ata.security if drive and drive.ata else None
+        if not security or not security.locked or security.frozen or security.expired:
+            continue
+        now = ata.recover(context.host, disk)
+        if now and not now.security.enabled:
+            freed = True
+            summary = "was found with the password of an erase that was broken off, and freed of it"
+            context.finding(Finding("wipe.ata.recovered", Verdict.PASS, disk.label, summary), disk.name)
+    return freed
+
+
+def _take_apart(context: Context, decision: Decision, options: WipeOptions) -> tuple[Decision, list[str]]:
+    """Stop what stands on the disks. Where that fails its disks are refused, and all is decided anew without them."""
+    held: dict[str, tuple[Reason, ...]] = {}
+    dismantled: list[str] = []
+    while decision.selection.dismantle:
+        steps = decision.selection.dismantle
+        for line in render_steps(steps):
+            context.line(line)
+        paths = [one.disk.name for one in decision.selection.skipped if one.reasons[0].code == "wipe.twin_path"]
+        wanted = [order.disk.name for order in decision.orders] + paths
+        try:
+            return decision, dismantled + take_all_apart(context.host, steps, probe_layers, wanted)
+        except CommandError as error:
+            reason = Reason("wipe.guard.stack", f"what stands on it could not be taken apart: {error}")
+            held.update({disk: (reason,) for layer in steps for disk in layer.disks})
+        context.machine = probe_machine(context.host)
+        decision = decide(context.host, context.machine, options, held)
+    return decision, dismantled
+
+
+def _tell_raid(context: Context, decision: Decision) -> None:
+    """Disks that only a controller reaches: those that it lists, and that nobody can list."""
+    for name in decision.raid.unlisted:
+        summary = "its physical disks cannot be listed: whatever is not in one of its volumes was not looked at"
+        context.finding(Finding("wipe.raid.unlisted", Verdict.WARN, f"controller {name}", summary))
+    # In a controller's pass-through mode a disk is listed, and is one of the machine's as well.
+    serials = {disk.serial for disk in context.machine.disks if disk.serial}
+    for disk in decision.raid.physical:
+        if disk.serial not in serials:
+            part = f"{disk.controller} {disk.slot} {disk.serial}".strip()
+            summary = "lies behind a RAID controller, and was reached through its volumes at most"
+            context.finding(Finding("wipe.raid.physical", Verdict.WARN, part, summary))
+
+
+def find_not_measured(orders: Sequence[Order]) -> Iterator[str]:
+    """What nobody could ask a drive, or erase on it, and no policy requires: said on every report."""
+    for order in orders:
+        disk, drive = order.disk, order.drive
+        if drive.health is None and disk.transport in ASKED:
+            yield f"{disk.label}: its SMART data could not be read"
+        if drive.ata and (drive.ata.hpa_hidden is None or drive.ata.dco_hidden is None):
+            yield f"{disk.label}: whether sectors are hidden from this system is not known (HPA, DCO)"
+        if disk.transport is Transport.MMC or (drive.nvme and drive.nvme.rpmb):
+            yield f"{disk.label}: a replay protected area (RPMB), which nobody can erase without its key"
+
+
+def make_workers(context: Context, orders: Sequence[Order], options: WipeOptions) -> list[Worker]:
+    """One a disk; those that are namespaces of one drive share what erases all of it at once."""
+    joints: dict[frozenset[str], Joint] = {}
+    workers = []
+    for order in orders:
+        mine = set(order.disk.nvme_controllers)
+        members = frozenset(one.disk.name for one in orders if mine & set(one.disk.nvme_controllers))
+        joint = joints.setdefault(members, Joint(members)) if len(members) > 1 else None
+        workers.append(Worker(context, order, options, joint))
+    return workers
+
+
+def run_side_by_side(
+    context: Context,
+    workers: Sequence[Worker],
+    rows: list[Mapping[str, JSON]],
+    patience: Patience,
+    ended: Callable[[Mapping[str, JSON]], None],
+) -> None:
+    """Every disk in a thread of its own, its row put in place as it ends, and handed to `ended`.
+
+    One that hangs does not hold up the others, and is said to hang at once; in the end it is left behind `unknown`.
+    """
+    left = set(range(len(workers)))
+    lock = threading.Lock()
 
     def work(index: int) -> None:
-        rows[index] = workers[index].run()
+        try:
+            row = workers[index].run()
+            with lock:
+                if index not in left:
+                    return  # it was left behind, and its row stands
+                rows[index] = row
+            _tell(row)
+        except Exception:  # the agent's own, past all that the worker catches: its row stays unknown
+            log.exception("The wipe of %s raised", workers[index].disk.name)
+        finally:
+            with lock:
+                left.discard(index)
+
+    def _tell(row: Mapping[str, JSON]) -> None:
+        try:
+            ended(row)
+        except Exception:  # what became of the disk is on its row; for want of a certificate nothing may hang
+            log.exception("Failed to issue the certificate of %s", row["name"])
 
     threads = [
         threading.Thread(target=work, args=(index,), name=f"wipe-{worker.disk.name}", daemon=True)
@@ -99,34 +240,84 @@ def run_side_by_side(context: Context, workers: Sequence[Worker], rows: list[Map
     for thread in threads:
         thread.start()
     stalled: set[int] = set()
-    while any(thread.is_alive() for thread in threads):
-        next(thread for thread in threads if thread.is_alive()).join(POLL)
-        for index, worker in enumerate(workers):
-            if threads[index].is_alive():
-                _watch(context, worker, index, stalled)
+    while left:
+        time.sleep(POLL)
+        for index in [*left]:
+            silent = _watch(context, workers[index], index, stalled, patience)
+            if silent < patience.given_up:
+                continue
+            with lock:
+                left.discard(index)
+            words = f"gave no sign of life for {render_duration(silent)} and was left behind: what it holds is unknown"
+            rows[index] = workers[index].abandon(words)
+            _tell(rows[index])
+    for index, thread in enumerate(threads):
+        if index not in stalled:
+            thread.join()
 
 
-def _watch(context: Context, worker: Worker, index: int, stalled: set[int]) -> None:
-    meter = worker.meter
-    if meter is None or meter.done >= meter.total:
-        return
+def _watch(context: Context, worker: Worker, index: int, stalled: set[int], patience: Patience) -> float:
+    """Say it where a disk has begun or ended to hang; for how many seconds it has not moved."""
+    meter = worker.account.meter
+    if meter is None:
+        return 0.0
     silent = time.monotonic() - meter.moved
-    if silent > STALLED and index not in stalled:
+    if silent > patience.stalled and index not in stalled:
         stalled.add(index)
         context.line(f"stalled: {worker.disk.label} has not moved for {silent:.0f} s", worker.disk.name)
-    elif silent < STALLED and index in stalled:
+    elif silent < patience.stalled and index in stalled:
         stalled.discard(index)
         context.line(f"{worker.disk.label} moves again", worker.disk.name)
+    return silent
+
+
+class _Certifier:
+    """Issues a certificate a disk as it ends, and the machine's when all have."""
+
+    def __init__(self, context: Context, rows: Sequence[Mapping[str, JSON]]) -> None:
+        self._context = context
+        self._texts: dict[str, str] = {}
+        self._names = dict(zip((row["name"] for row in rows), make_certificate_names(rows)))
+        self._lock = threading.Lock()
+        self._identity = context.machine.identity.encode()
+
+    def disk(self, row: Mapping[str, JSON]) -> None:
+        context = self._context
+        document = make_disk_certificate(row, self._identity, context.run, __version__, context.labels, context.key)
+        name = self._names[row["name"]]
+        text = context.certify(name, document, row["name"])
+        with self._lock:
+            self._texts[name] = text
+
+    def machine(self, data: Mapping[str, JSON], started: str) -> None:
+        context = self._context
+        document = make_machine_certificate(
+            data,
+            self._texts,
+            self._identity,
+            context.run,
+            __version__,
+            context.labels,
+            context.key,
+            started,
+            render_time(context.host.now()),
+        )
+        context.certify("certificate", document)
 
 
 def summarize(rows: Sequence[Mapping[str, JSON]]) -> str:
-    """`3 disks erased, 1 refused, 1 left out`."""
-    erased = sum(row["status"] == "erased" for row in rows)
-    words = [f"{erased} disk{'' if erased == 1 else 's'} erased"]
+    """`3 disks erased (2 purged, 1 cleared), 1 refused, 1 left out`."""
+    erased = [row for row in rows if row["status"] != "not-erased"]
+    purged = sum(row.get("method") == PURGE for row in erased)
+    words = [f"{len(erased)} disk{'' if len(erased) == 1 else 's'} erased"]
+    if erased:
+        words[0] += f" ({purged} purged, {len(erased) - purged} cleared)"
+    excepted = sum(row["status"] == "erased-with-exceptions" for row in rows)
+    words += [f"{excepted} of them with exceptions"] if excepted else []
     for verdict, word in (("refused", "refused"), ("skipped", "left out")):
         count = sum(row["verdict"] == verdict for row in rows)
         words += [f"{count} {word}"] if count else []
-    other = len(rows) - erased - sum(row["verdict"] in ("refused", "skipped") for row in rows)
+    other = len(rows) - len(erased) - sum(row["verdict"] in ("refused", "skipped") for row in rows)
     return ", ".join([*words, *([f"{other} not erased"] if other else [])])
 
 
@@ -141,30 +332,7 @@ def _tell_held(context: Context, held: Held, verdict: Verdict) -> Mapping[str, J
 
 
 def could_hold_data(held: Held) -> bool:
-    """Whether a disk that was left out is local, writable, and was not excepted by a person."""
-    excepted = any(reason.code == "wipe.excepted" for reason in held.reasons)
-    return held.disk.transport.is_local and not held.disk.read_only and not held.disk.virtual_media and not excepted
-
-
-def _row(disk: Disk, what: str) -> tuple[str, ...]:
-    holds = ", ".join(dict.fromkeys(content.kind for content in disk.contents)) or "nothing known"
-    return (disk.path, disk.model or "-", disk.serial or "-", render_bytes(disk.size), holds, what)
-
-
-def _encode_preview(pairs: Sequence[Pair], selection: Selection) -> dict[str, Any]:
-    rows: list[JSON] = [
-        {
-            "path": chosen.disk.path,
-            "serial": chosen.disk.serial,
-            "technique": technique.name,
-            "why": technique.why,
-            "released": list(chosen.released),
-        }
-        for chosen, technique in pairs
-    ]
-    return {
-        "wipe": rows,
-        "refused": [describe_held(held, Verdict.REFUSED) for held in selection.refused],
-        "skipped": [describe_held(held, Verdict.SKIPPED) for held in selection.skipped],
-        "faults": [fault.text for fault in selection.faults],
-    }
+    """Whether a disk that was left out is local, writable, not excepted, and no path of one that is wiped."""
+    codes = {reason.code for reason in held.reasons}
+    spared = codes & {"wipe.excepted", "wipe.twin_path"}
+    return held.disk.transport.is_local and not held.disk.read_only and not held.disk.virtual_media and not spared

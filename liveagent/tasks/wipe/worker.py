@@ -2,265 +2,397 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import errno
 import logging
-import secrets
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Callable
 
-from liveagent.events import JSON, Finding, Verdict, worst
+from liveagent.events import JSON, Verdict, worst
 from liveagent.host import Cancelled, CommandError
-from liveagent.machine.disks import Disk
+from liveagent.machine.contents import probe_contents
+from liveagent.machine.disks import probe_disk
+from liveagent.machine.drive import probe_drive
+from liveagent.machine.smart import compare
 from liveagent.options import render_value
+from liveagent.report.lines import render_bytes
 from liveagent.tasks import Context
+from liveagent.tasks.wipe import ata, nvme, opal, scsi
 from liveagent.tasks.wipe import overwrite as disk_io
+from liveagent.tasks.wipe.account import Account, describe_disk
+from liveagent.tasks.wipe.decide import Order, describe_held
+from liveagent.tasks.wipe.firmware import Erased, Job, Joint, Look, NotBegun, Stage, Unconfirmed
+from liveagent.tasks.wipe.flow import Flow, spans
 from liveagent.tasks.wipe.guards import Armed, Refusal, arm
-from liveagent.tasks.wipe.nvme import SES, format_namespace, read_controller_serial
+from liveagent.tasks.wipe.marks import Marks
 from liveagent.tasks.wipe.options import WipeOptions
-from liveagent.tasks.wipe.pattern import Pattern, make_pattern
-from liveagent.tasks.wipe.select import Chosen, Held
-from liveagent.tasks.wipe.technique import Technique
+from liveagent.tasks.wipe.passes import Overwrite, is_under_way
+from liveagent.tasks.wipe.pattern import make_pattern
+from liveagent.tasks.wipe.select import Held
+from liveagent.tasks.wipe.technique import CLEAR, NONE, PURGE, Technique, find_exceptions
 
 log = logging.getLogger(__name__)
 
-# Stretches that are named one by one in a result; the rest is counted.
-LISTED = 16
-
-
-def describe_disk(disk: Disk) -> dict[str, JSON]:
-    """What identifies a disk in a result, whatever became of it."""
-    return {
-        "name": disk.name,
-        "path": disk.path,
-        "serial": disk.serial,
-        "wwn": disk.wwn,
-        "vendor": disk.vendor,
-        "model": disk.model,
-        "firmware": disk.firmware,
-        "size": disk.size,
-        "logical_block": disk.logical_block,
-        "transport": disk.transport.value,
-        "contents": [dataclasses.asdict(content) for content in disk.contents],
-    }
-
-
-def describe_held(held: Held, verdict: Verdict) -> dict[str, JSON]:
-    """The row of a disk that was not touched."""
-    reasons = [{"code": reason.code, "text": reason.text} for reason in held.reasons]
-    return {
-        **describe_disk(held.disk),
-        "verdict": verdict.value,
-        "status": "not-erased",
-        "reasons": reasons,
-        "summary": held.text,
-    }
+# How much `quick` takes off both ends: partition tables, their copies, superblocks, the metadata of arrays.
+QUICK_ENDS = 16 * 1024 * 1024
+SIGNATURES = 1024 * 1024
+GONE_LOOKS, GONE_PAUSE = 10, 0.5
+ERASERS: Mapping[str, Callable[[Job, str], Erased]] = {
+    "nvme": nvme.erase,
+    "ata": ata.erase,
+    "scsi": scsi.erase,
+    "opal": opal.erase,
+}
 
 
 class Worker:
     """Wipes one disk. `run` never raises for what the disk does; the row it returns says what became of it."""
 
-    def __init__(self, context: Context, chosen: Chosen, technique: Technique, options: WipeOptions) -> None:
-        self.disk = chosen.disk
-        self.meter: disk_io.Meter | None = None
+    def __init__(self, context: Context, order: Order, options: WipeOptions, joint: Joint | None = None) -> None:
+        self.disk = order.disk
+        self.account = Account(context, order.disk)
         self._context = context
-        self._chosen = chosen
-        self._technique = technique
+        self._order = order
         self._options = options
+        self._joint = joint
         self._begun = False
-        self._label = technique.name
-        self._verdicts: list[Verdict] = []
-        self._row: dict[str, JSON] = {
-            **describe_disk(chosen.disk),
-            "technique": technique.name,
-            "technique_why": technique.why,
-            "released": list(chosen.released),
-            "bytes_written": 0,
-            "errors": [],
-        }
+        self._technique = order.choice.first
+        row = self.account.row
+        row["released"] = list(order.chosen.released)
+        row["before"] = {"drive": order.drive.encode(), "holds": [content.kind for content in order.disk.contents]}
+        row["fallbacks"] = []
+        self._note_technique(order.choice.first)
+        # From its first moment it is watched: an open can hang in the kernel as well as a write.
+        self.account.measure(1)
 
     def unfinished(self) -> Mapping[str, JSON]:
         """The row of the disk as long as nothing else is known of it."""
-        unknown = {"verdict": Verdict.UNKNOWN.value, "status": "not-erased", "summary": "did not end"}
-        return {**describe_disk(self.disk), **unknown, "technique": self._technique.name, "reasons": []}
+        unknown = {"verdict": Verdict.UNKNOWN.value, "status": "not-erased", "summary": "did not end", "reasons": []}
+        return {**describe_disk(self.disk), **unknown, "technique": self._technique.name, "method": NONE}
+
+    def abandon(self, summary: str) -> Mapping[str, JSON]:
+        """The row of a disk that hangs, as it is left behind."""
+        self.account.find("wipe.stalled", Verdict.UNKNOWN, summary)
+        row = {**self.unfinished(), "summary": summary}
+        self.account.finish(Verdict.UNKNOWN, summary, row)
+        return row
 
     def run(self) -> Mapping[str, JSON]:
         started = time.monotonic()
-        self._context.part_started(self.disk.name, {"technique": self._technique.name, "serial": self.disk.serial})
+        account, name = self.account, self.disk.name
+        account.row["started"] = account.now()
+        self._context.part_started(name, {"technique": self._technique.name, "serial": self.disk.serial})
         try:
-            with arm(self._context.host, self.disk, self._chosen.released) as answer:
+            with arm(self._context.host, self.disk, self._order.chosen.released) as answer:
                 if isinstance(answer, Refusal):
                     return self._end_refused(answer)
                 self._erase(answer)
+                self._look_after(answer)
         except Cancelled:
             state = "it was begun and is not erased" if self._begun else "it was not begun"
-            self._find("wipe.cancelled", Verdict.CANCELLED, f"cancelled: {state}")
+            account.find("wipe.cancelled", Verdict.CANCELLED, f"cancelled: {state}")
+        except Unconfirmed as error:
+            summary = f"{self._technique.name} was begun and not confirmed: {error}"
+            account.find("wipe.technique.failed", Verdict.UNKNOWN, summary)
         except disk_io.Vanished as error:
-            self._find(
-                "wipe.vanished", Verdict.UNKNOWN, f"vanished during the wipe ({error}): what it holds is unknown"
-            )
+            summary = f"vanished during the wipe ({error}): what it holds is unknown"
+            account.find("wipe.vanished", Verdict.UNKNOWN, summary)
         except disk_io.TooManyErrors as error:
-            listed = self._list_troubles(error.troubles)
-            self._find("wipe.too_many_errors", Verdict.FAIL, f"given up: {error}", listed)
+            listed = account.list_troubles(error.troubles)
+            verdict = Verdict.UNKNOWN if self._is_gone() else Verdict.FAIL
+            account.find("wipe.too_many_errors", verdict, f"given up: {error}", listed)
         except CommandError as error:
-            self._find("wipe.technique.failed", Verdict.UNKNOWN, f"{self._technique.name} was not confirmed: {error}")
+            account.find("wipe.technique.failed", Verdict.UNKNOWN, f"{self._technique.name} was not confirmed: {error}")
         except OSError as error:
-            verdict = Verdict.UNKNOWN if error.errno in disk_io.GONE else Verdict.FAIL
-            self._find("wipe.io_error", verdict, f"{self._label}: {error.strerror or error}")
+            verdict = Verdict.UNKNOWN if error.errno in disk_io.GONE or self._is_gone() else Verdict.FAIL
+            account.find("wipe.io_error", verdict, f"{account.label}: {error.strerror or error}")
         except Exception as error:  # the agent's own: this disk's row says so, and the others keep theirs
-            log.exception("The wipe of %s raised", self.disk.name)
-            self._find("task.error", Verdict.ERROR, f"{type(error).__name__}: {error}")
+            log.exception("The wipe of %s raised", name)
+            account.find("task.error", Verdict.ERROR, f"{type(error).__name__}: {error}")
+        finally:
+            if self._joint:
+                self._joint.leave(name)
         return self._end(time.monotonic() - started)
 
-    # -- the two ways -------------------------------------------------------------------------------
+    # -- the ways -----------------------------------------------------------------------------------
 
     def _erase(self, armed: Armed) -> None:
-        if self._technique.name in SES:
-            self._format(armed)
-        else:
-            self._overwrite(armed)
-        try:
-            disk_io.reread_partitions(armed)
-        except OSError as error:
-            if error.errno == errno.EINVAL:
-                return  # a device that has no partitions
-            self._context.line(f"Failed to re-read the partition table: {error.strerror}, ignoring", self.disk.name)
+        """Try the techniques in their order; the next one only where the one before never began."""
+        if self._await_running(armed):
+            return
+        if self._order.choice.unlock:
+            ata.recover(self._context.host, self.disk)
+        for technique in self._choose_rest(armed):
+            self.account.check()
+            self._technique = technique
+            self._note_technique(technique)
+            if self._joint and not self._is_for_all(technique):
+                self._joint.leave(self.disk.name)
+            try:
+                if technique.is_firmware:
+                    self._firmware(armed, technique)
+                elif technique.name == "quick":
+                    self._quick(armed)
+                else:
+                    self._overwrite(armed)
+            except NotBegun as error:
+                self._pass_over(technique, str(error))
+                continue
+            self._judge_fallback(technique)
+            if technique.is_firmware:
+                self._overwrite_too(armed)
+            return
+        self.account.row["method"] = NONE
+        summary = "; ".join(f"{row['technique']}: {row['reason']}" for row in self.account.row["fallbacks"])
+        self.account.find("wipe.technique.refused", Verdict.FAIL, f"nothing was begun: {summary}")
+
+    def _choose_rest(self, armed: Armed) -> Sequence[Technique]:
+        """What is left to try: where an earlier sitting had come to overwriting, what it passed over never began."""
+        techniques = self._order.choice.techniques
+        last = techniques[-1]
+        is_late = len(techniques) > 1 and not last.is_firmware and not self._options.also_overwrite
+        if not is_late or not is_under_way(self.account, armed, self._options):
+            return techniques
+        for technique in techniques[:-1]:
+            self._pass_over(technique, "an earlier sitting had passed it over, and overwrites already")
+        return techniques[-1:]
+
+    def _overwrite_too(self, armed: Armed) -> None:
+        """On top of what the firmware has erased, where that was asked for and all is well so far."""
+        if not self._options.also_overwrite or self._has_failed():
+            return
+        self.account.row["verification_firmware"] = self.account.row.pop("verification", {})
+        self._overwrite(armed)
+        self.account.row["also_overwrite"] = True
 
     def _overwrite(self, armed: Armed) -> None:
-        """All passes, then the read-back of the last one."""
-        options, size = self._options, self.disk.size
-        seed = secrets.randbits(32)
-        samples = disk_io.choose_samples(size, options.verify, self.disk.logical_block, seed)
-        self.meter = disk_io.Meter(size * options.passes + sum(span.length for span in samples), self._progress)
-        pattern = make_pattern(options.pattern)
         self._begun = True
-        troubles: list[disk_io.Trouble] = []
-        for number in range(1, options.passes + 1):
-            self._label = "overwrite" if options.passes == 1 else f"overwrite {number}/{options.passes}"
-            pattern = make_pattern(options.pattern)
-            found = disk_io.overwrite(armed, pattern, self._step)
-            troubles += found
-            self._row["bytes_written"] += max(0, size - sum(trouble.length for trouble in found))
-        self._row.update(pattern=options.pattern, passes=options.passes, seed=pattern.seed)
-        if troubles:
-            lost = sum(trouble.length for trouble in troubles)
-            summary = f"{len(troubles)} places, {lost} bytes, could not be written"
-            self._find("wipe.write_error", Verdict.FAIL, summary, self._list_troubles(troubles))
-        self._verify(armed, pattern, samples, seed)
+        Overwrite(self.account, armed, self._options, self._context.run).run()
 
-    def _verify(self, armed: Armed, pattern: Pattern, samples: tuple[disk_io.Span, ...], seed: int) -> None:
-        options = self._options
-        data: dict[str, JSON] = {"verify": options.verify, "seed": seed, "samples": len(samples)}
-        data["bytes"] = sum(span.length for span in samples)
-        self._row["verification"] = data
-        if not samples:
-            self._find("wipe.not_verified", Verdict.WARN, "was not read back (verify=none)")
-            return
-        self._label = "read back"
-        troubles = disk_io.read_back(armed, pattern, samples, self._step)
-        data["mismatches"] = len(troubles)
-        if troubles:
-            first = troubles[0]
-            summary = f"{len(troubles)} of {len(samples)} places do not read back; byte {first.offset}: {first.message}"
-            self._find("wipe.verify.mismatch", Verdict.FAIL, summary, self._list_troubles(troubles))
+    def _firmware(self, armed: Armed, technique: Technique) -> None:
+        """The drive's own erase between two looks at the same places: a mark written before must be gone after."""
+        marks = Marks(self.account, armed, self._options.verify)
+        try:
+            self._firmware_between(armed, technique, marks)
+        finally:
+            marks.close()
 
-    def _format(self, armed: Armed) -> None:
-        """NVMe Format between two looks at the same places: a mark written before must be gone after."""
-        seed = secrets.randbits(32)
-        verify = "sample" if self._options.verify == "none" else self._options.verify
-        samples = disk_io.choose_samples(self.disk.size, verify, self.disk.logical_block, seed)
-        mark = make_pattern("random")
-        self.meter = disk_io.Meter(2 * sum(span.length for span in samples), self._progress)
+    def _firmware_between(self, armed: Armed, technique: Technique, marks: Marks) -> None:
         self._begun = True
-        self._label = "mark"
-        for span in samples:
-            disk_io.write_span(armed, span, mark.expected(span.offset, span.length))
-            self._step(span.length)
-        if disk_io.read_back(armed, mark, samples[:1], lambda length: None):
-            self._find("wipe.mark", Verdict.FAIL, "does not hold what is written to it, before the format")
+        if not marks.write():
             return
-        self._label = self._technique.name
-        if read_controller_serial(self._context.host, self.disk) != self.disk.serial:
-            self._find("wipe.guard.changed", Verdict.REFUSED, "its controller is another drive than a moment ago")
-            return
-        self._row["tool"] = format_namespace(self._context.host, armed, self._technique.name)
-        self._check_marks(armed, mark, samples, seed)
+        self.account.label = technique.name
+        job = self._make_job(armed)
+        erase = ERASERS[technique.name.partition("-")[0]]
 
-    def _check_marks(self, armed: Armed, mark: Pattern, samples: tuple[disk_io.Span, ...], seed: int) -> None:
-        """After a firmware erase a place may read as anything but what it held."""
-        self._label = "read back"
-        disk_io.flush_caches(armed)
-        held = []
-        for span in samples:
-            try:
-                data = disk_io.read_span(armed, span)
-            except OSError as error:
-                held.append(disk_io.Trouble(span.offset, span.length, error.strerror or str(error)))
-            else:
-                expected = mark.expected(span.offset, span.length)
-                if holds_any(data, expected):
-                    held.append(disk_io.Trouble(span.offset, span.length, "still holds what was there before"))
-            self._step(span.length)
-        self._row["verification"] = {
-            "verify": "marks", "seed": seed, "samples": len(samples),
-            "bytes": sum(span.length for span in samples), "mismatches": len(held),
-        }  # fmt: skip
-        if held:
-            summary = f"{len(held)} of {len(samples)} places: {held[0].message}, first at byte {held[0].offset}"
-            self._find("wipe.verify.unchanged", Verdict.FAIL, summary, self._list_troubles(held))
+        def command() -> Erased:
+            return erase(job, technique.name)
+
+        if self._joint and self._is_for_all(technique):
+            erased = self._joint.run(technique.name, job, command)
+        else:
+            erased = command()
+        self.account.row["tool"] = erased.tool
+        marks.check()
+        if not erased.seen and not marks.count:
+            summary = "the drive says that it is done, and was seen neither at work nor changed by it"
+            self.account.find("wipe.technique.unseen", Verdict.UNKNOWN, summary)
+
+    def _is_for_all(self, technique: Technique) -> bool:
+        """Whether a technique takes every namespace of the drive along."""
+        facts = self._order.drive.nvme
+        if technique.name.startswith("nvme-format-"):
+            return bool(facts and facts.format_all)
+        return technique.name.startswith("nvme-sanitize-") or technique.name == "opal-psid-revert"
+
+    def _quick(self, armed: Armed) -> None:
+        """Signatures and both ends. What lies between is all there, and nothing calls this erased."""
+        self._begun = True
+        self.account.label = "quick"
+        size = self.disk.size
+        ends = [(0, min(QUICK_ENDS, size)), (max(0, size - QUICK_ENDS), size)]
+        ends += [(part.start, min(part.start + QUICK_ENDS, size)) for part in self.disk.partitions]
+        places = [span for start, end in dict.fromkeys(ends) for span in spans(start, end)]
+        self.account.measure(sum(span.length for span in places))
+        damage = disk_io.Damage()
+        with disk_io.Medium(armed, self.account.note_answer) as medium:
+            Flow(places, medium.writer(make_pattern("zero"), damage), self.account.step, self.account.check).run()
+            medium.flush()
+        self.account.row["bytes_written"] = sum(span.length for span in places) - damage.lost
+        if damage.troubles:
+            summary = f"{damage.bytes} bytes could not be written"
+            self.account.find("wipe.write_error", Verdict.FAIL, summary, self.account.list_troubles(damage.troubles))
+        self.account.find("wipe.quick", Verdict.WARN, "signatures and both ends are gone, and what lies between is not")
+
+    def _await_running(self, armed: Armed) -> bool:
+        """Wait for a sanitize that an earlier boot began; whether that is all there is to do."""
+        drive, job = self._order.drive, self._make_job(armed)
+        found: tuple[str, Callable[[Look], None], Look | None] = ("", lambda first: None, None)
+        if drive.nvme and drive.nvme.log:
+            facts = drive.nvme
+            found = (f"nvme-sanitize-{drive.nvme.log.action}", lambda first: nvme.await_sanitize(job, facts, first),
+                     nvme.read_log(drive.nvme.log))  # fmt: skip
+        elif drive.ata and drive.ata.status:
+            found = ("ata-sanitize", lambda first: ata.await_sanitize(job, first), ata.read_status(drive.ata.status))
+        elif drive.scsi:
+            look = scsi.read_state(drive.scsi.state, drive.scsi.progress)
+            found = ("scsi-sanitize", lambda first: scsi.await_sanitize(job, first), look)
+        name, wait, first = found
+        if first is None or first.stage is not Stage.RUNNING:
+            return False
+        self._begun = True
+        self._technique = Technique(name, PURGE, "the drive was found erasing itself, and was waited for")
+        self._note_technique(self._technique)
+        self.account.label = name
+        self.account.measure(1)
+        self.account.say(f"{name} runs already, since before this boot: waiting for it")
+        wait(first)
+        had_size = bool(self.disk.size)
+        if not had_size:
+            self._measure_anew()
+        self.account.find(
+            "wipe.sanitize.found", Verdict.PASS, "a sanitize that ran already was waited for, and ended well"
+        )
+        wanted = [technique.name for technique in self._order.choice.techniques]
+        is_enough = self._options.method in ("auto", "purge") or any(one.startswith(name) for one in wanted)
+        if not is_enough and had_size:
+            return False
+        summary = "the drive's own log is the only evidence: it was erasing itself before anyone could mark it"
+        self.account.find("wipe.not_verified", Verdict.WARN, summary)
+        if not had_size and (not is_enough or self._options.also_overwrite):
+            summary = "it had no size when this run began: what else was asked for is not done; run it again"
+            self.account.find("wipe.io_error", Verdict.FAIL, summary)
+        else:
+            self._overwrite_too(armed)
+        return True
+
+    def _measure_anew(self) -> None:
+        """A SCSI drive that was erasing itself when the kernel found it has no size before it is asked again."""
+        host, name = self._context.host, self.disk.name
+        try:
+            host.write(f"/sys/block/{name}/device/rescan", "1")
+        except OSError as error:
+            self.account.say(f"Failed to have {name} measured anew: {error.strerror}, ignoring")
+        now = probe_disk(host, name)
+        self.account.row["size"] = now.size if now else 0
+
+    def _make_job(self, armed: Armed) -> Job:
+        psid = self._options.find_psid(self.disk.serial)
+        return Job(self._context.host, armed, self._order.drive, self.account, psid)
 
     # -- what is said -------------------------------------------------------------------------------
 
-    def _step(self, length: int) -> None:
-        if self._context.cancel.is_set():
-            raise Cancelled("cancelled")
-        assert self.meter
-        self.meter.add(length)
+    def _note_technique(self, technique: Technique) -> None:
+        self.account.row.update(technique=technique.name, technique_why=technique.why, method=technique.method)
 
-    def _progress(self, done: int, total: int, rate: float | None, eta: float | None) -> None:
-        self._context.progress(self.disk.name, done, total, "bytes", self._label, rate, eta)
+    def _pass_over(self, technique: Technique, reason: str) -> None:
+        self.account.row["fallbacks"].append({"technique": technique.name, "reason": reason})
+        self.account.say(f"{technique.name} never began: {reason}")
 
-    def _find(self, code: str, verdict: Verdict, summary: str, measured: Mapping[str, JSON] | None = None) -> None:
-        self._verdicts.append(verdict)
-        self._context.finding(Finding(code, verdict, self.disk.label, summary, measured or {}), self.disk.name)
+    def _judge_fallback(self, technique: Technique) -> None:
+        """What was to be a purge and became a clear is said: nobody shall find that out from the small print."""
+        if self._order.choice.first.method == PURGE and technique.method == CLEAR:
+            first = self.account.row["fallbacks"][0]
+            summary = f"only a clear: {first['technique']}, which is a purge, never began ({first['reason']})"
+            self.account.find("wipe.fell_back", Verdict.WARN, summary)
 
-    def _list_troubles(self, troubles: Any) -> dict[str, JSON]:
-        rows = [dataclasses.asdict(trouble) for trouble in troubles]
-        self._row["errors"] += rows[: LISTED * LISTED]
-        return {"places": len(rows), "first": rows[:LISTED]}
+    def _look_after(self, armed: Armed) -> None:
+        """What the drive says of itself now, and whether anything is still recognised on it."""
+        host, account = self._context.host, self.account
+        try:
+            with disk_io.Medium(armed) as medium:
+                medium.reread_partitions()
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a device that has no partitions
+                account.say(f"Failed to re-read the partition table: {error.strerror}, ignoring")
+        drive = probe_drive(host, self.disk)
+        left = self._find_signatures()
+        if left and self._technique.is_firmware and not account.row.get("also_overwrite"):
+            # What a changed key makes of the disk may look like anything, and some drives keep their first sectors.
+            self._clear_ends(armed)
+            left = self._find_signatures()
+            if left:
+                summary = f"something is still recognised on it: {', '.join(left)}"
+                account.find("wipe.signature", Verdict.FAIL, summary)
+        account.row.setdefault("after", {}).update(drive=drive.encode(), holds=left)
+        before = self._order.drive.health
+        if before and drive.health:
+            worse = compare(before, drive.health)
+            if worse:
+                account.find("wipe.health", Verdict.WARN, f"got worse during the wipe: {'; '.join(worse)}")
+
+    def _find_signatures(self) -> list[str]:
+        return [content.kind for content in probe_contents(self._context.host, self.disk.name, (), {})]
+
+    def _clear_ends(self, armed: Armed) -> None:
+        """Zeros over both ends, where signatures lie."""
+        size = self.disk.size
+        places = [*spans(0, min(SIGNATURES, size)), *spans(max(0, size - SIGNATURES), size)]
+        with disk_io.Medium(armed, self.account.note_answer) as medium:
+            work = medium.writer(make_pattern("zero"), disk_io.Damage())
+            Flow(places, work, lambda length: None, self.account.check).run()
+            medium.drop_caches()
 
     def _end_refused(self, refusal: Refusal) -> Mapping[str, JSON]:
         held = Held(refusal.disk, refusal.reasons)
         for reason in refusal.reasons:
-            self._find(reason.code, Verdict.REFUSED, f"refused just before the first write: {reason.text}")
+            self.account.find(reason.code, Verdict.REFUSED, f"refused just before the first write: {reason.text}")
         row = describe_held(held, Verdict.REFUSED)
-        self._context.part_finished(self.disk.name, Verdict.REFUSED, held.text, row)
+        self.account.finish(Verdict.REFUSED, held.text, row)
         return row
 
     def _end(self, seconds: float) -> Mapping[str, JSON]:
-        verdict = worst(self._verdicts) if self._verdicts else Verdict.PASS
-        is_erased = verdict in (Verdict.PASS, Verdict.WARN)
-        status = "erased" if is_erased else "not-erased"
-        self._row.update(verdict=verdict.value, status=status, seconds=round(seconds, 3), reasons=[])
-        self._row["summary"] = self._summary(is_erased)
-        self._context.part_finished(self.disk.name, verdict, self._row["summary"], self._row)
-        return self._row
+        account, row = self.account, self.account.row
+        exceptions = list(find_exceptions(self._order.drive, self._technique)) if self._begun else []
+        if exceptions and not self._has_failed({"wipe.write_error"}):
+            row["exceptions"] += exceptions
+            if self._technique.name != "quick":
+                account.find("wipe.exceptions", Verdict.WARN, f"not reached: {'; '.join(exceptions)}")
+        verdict = worst(account.verdicts) if account.verdicts else Verdict.PASS
+        row["status"] = self._choose_status()
+        row.update(verdict=verdict.value, finished=account.now(), seconds=round(seconds, 3), reasons=[])
+        if row["status"] == "not-erased":
+            row["method"] = NONE
+        row["summary"] = self._summarize()
+        account.finish(verdict, row["summary"], row)
+        return row
 
-    def _summary(self, is_erased: bool) -> str:
-        verification = self._row.get("verification", {})
-        if not is_erased:
-            return f"{self._technique.name}: not erased"
-        words = [self._technique.name]
-        if self._technique.name == "overwrite":
-            words.append(f"with {render_value(self._row['pattern'])}")
-        checked = verification.get("bytes", 0)
-        words.append(
-            f"read back {checked} bytes in {verification.get('samples', 0)} places" if checked else "not read back"
+    def _has_failed(self, but: Collection[str] = ()) -> bool:
+        return any(
+            verdict not in (Verdict.PASS, Verdict.WARN) for code, verdict in self.account.codes if code not in but
         )
-        return ", ".join([" ".join(words[:-1]), words[-1]])
 
+    def _is_gone(self) -> bool:
+        """Whether the disk was pulled: the kernel takes a moment to find out, and errs until then."""
+        for _ in range(GONE_LOOKS):
+            if not self.account.is_there():
+                return True
+            with contextlib.suppress(Cancelled):
+                self._context.host.pause(GONE_PAUSE)
+        return False
 
-def holds_any(data: bytes, mark: bytes, window: int = 512) -> bool:
-    """Whether any block of a stretch is as it was marked."""
-    return any(data[at : at + window] == mark[at : at + window] for at in range(0, len(mark), window))
+    def _choose_status(self) -> str:
+        """`erased-with-exceptions`: all but places that are named, each of which was tried, or could not be."""
+        row = self.account.row
+        is_listed = {"wipe.write_error"}
+        if not self._begun or self._technique.name == "quick" or self._has_failed(is_listed):
+            return "not-erased"
+        if self._has_failed():
+            lost = len(row["errors"])
+            row["exceptions"].append(f"{lost} {'stretch' if lost == 1 else 'stretches'} that could not be written")
+        return "erased-with-exceptions" if row["exceptions"] else "erased"
+
+    def _summarize(self) -> str:
+        row, name = self.account.row, self._technique.name
+        verification = row.get("verification", {})
+        if row["status"] == "not-erased":
+            return f"{name}: not erased"
+        words = f"{name} ({row['method']})"
+        if name == "overwrite":
+            words += f" with {render_value(row['pattern'])}"
+        elif row.get("also_overwrite"):
+            words += f", then overwritten with {render_value(row['pattern'])}"
+        checked, samples = verification.get("bytes", 0), verification.get("samples", 0)
+        words += f", read back {render_bytes(checked)} in {samples} places" if checked else ", not read back"
+        return f"{words}, except {'; '.join(row['exceptions'])}" if row["exceptions"] else words

@@ -1,0 +1,146 @@
+"""What is said of one disk while it is wiped, and what remains of it: the row of the result."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable, Mapping
+from typing import Callable
+
+from liveagent.events import JSON, Finding, Verdict, render_time
+from liveagent.host import Cancelled
+from liveagent.machine.disks import Disk
+from liveagent.tasks import Context
+from liveagent.tasks.wipe.overwrite import Trouble
+
+# Stretches that are named one by one in a finding; a row lists them all.
+LISTED = 16
+
+
+def describe_disk(disk: Disk) -> dict[str, JSON]:
+    """What identifies a disk in a result, whatever became of it."""
+    return {
+        "name": disk.name,
+        "path": disk.path,
+        "slot": disk.slot,
+        "serial": disk.serial,
+        "wwn": disk.wwn,
+        "vendor": disk.vendor,
+        "model": disk.model,
+        "firmware": disk.firmware,
+        "size": disk.size,
+        "logical_block": disk.logical_block,
+        "physical_block": disk.physical_block,
+        "transport": disk.transport.value,
+        "kind": disk.kind,
+        "contents": [dataclasses.asdict(content) for content in disk.contents],
+    }
+
+
+class Meter:
+    """How far, how fast, how long still: a rate over the last seconds, and progress at most once a second.
+
+    `moved` is when the disk last gave a sign of life, on the monotonic clock. Threads may add at the same time.
+    """
+
+    WINDOW = 20.0
+
+    def __init__(self, total: int, tell: Callable[[int, int, float | None, float | None], None], done: int = 0) -> None:
+        self.total = total
+        self.done = done
+        self.moved = time.monotonic()
+        self._tell = tell
+        self._told = 0.0
+        self._marks: list[tuple[float, int]] = [(self.moved, done)]
+
+    def add(self, length: int) -> None:
+        now = time.monotonic()
+        self.done += length
+        self.moved = now
+        if now - self._told < 1 and self.done < self.total:
+            return
+        self._told = now
+        self._marks = [mark for mark in self._marks if now - mark[0] <= self.WINDOW] or self._marks[-1:]
+        since, before = self._marks[0]
+        self._marks.append((now, self.done))
+        rate = (self.done - before) / (now - since) if now > since else None
+        eta = (self.total - self.done) / rate if rate else None
+        self._tell(self.done, self.total, rate, eta)
+
+
+class Account:
+    """One disk's row, verdicts and voice. `label` is what is being done, for progress."""
+
+    def __init__(self, context: Context, disk: Disk) -> None:
+        self.context = context
+        self.disk = disk
+        self.meter: Meter | None = None
+        self.label = ""
+        # Set when the disk was left behind: what its thread says after that is not heard.
+        self.is_closed = False
+        self.codes: list[tuple[str, Verdict]] = []
+        self.row: dict[str, JSON] = {**describe_disk(disk), "bytes_written": 0, "errors": [], "exceptions": []}
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return [verdict for _, verdict in self.codes]
+
+    def now(self) -> str:
+        """The time by the machine's clock, RFC 3339."""
+        return render_time(self.context.host.now())
+
+    def say(self, text: str) -> None:
+        if not self.is_closed:
+            self.context.line(text, self.disk.name)
+
+    def find(self, code: str, verdict: Verdict, summary: str, measured: Mapping[str, JSON] | None = None) -> None:
+        if self.is_closed:
+            return
+        self.codes.append((code, verdict))
+        self.context.finding(Finding(code, verdict, self.disk.label, summary, measured or {}), self.disk.name)
+
+    def check(self) -> None:
+        """Raises Cancelled as soon as the run is, and where the disk was left behind: its run is over."""
+        if self.context.cancel.is_set() or self.is_closed:
+            raise Cancelled("cancelled")
+
+    def measure(self, total: int, done: int = 0) -> None:
+        """Begin to count: `total` bytes are to be moved, `done` of them were before."""
+        self.meter = Meter(total, self._progress, done)
+
+    def step(self, length: int) -> None:
+        self.check()
+        if self.meter:
+            self.meter.add(length)
+
+    def alive(self, progress: float | None) -> None:
+        """A sign of life of a drive that works by itself; progress from 0 to 1, None where it does not say."""
+        if self.meter:
+            self.meter.moved = time.monotonic()
+        if progress is not None:
+            self.context.progress(self.disk.name, round(progress * 100, 1), 100, "%", self.label)
+
+    def finish(self, verdict: Verdict, summary: str, row: Mapping[str, JSON]) -> None:
+        """The last word of this disk."""
+        if not self.is_closed:
+            self.context.part_finished(self.disk.name, verdict, summary, row)
+        self.is_closed = True
+
+    def note_answer(self) -> bool:
+        """The disk answered, if only with an error; whether the kernel still knows it: one that was pulled errs too."""
+        self.alive(None)
+        return self.is_there()
+
+    def is_there(self) -> bool:
+        """Whether the kernel still has the disk, and has not taken it offline."""
+        host, below = self.context.host, f"/sys/block/{self.disk.name}"
+        return host.exists(below) and "offline" not in host.read_or(f"{below}/device/state")
+
+    def list_troubles(self, troubles: Iterable[Trouble]) -> dict[str, JSON]:
+        """Note stretches in the row; what a finding says of them."""
+        rows = [dataclasses.asdict(trouble) for trouble in troubles]
+        self.row["errors"] += [row for row in rows if row not in self.row["errors"]]
+        return {"places": len(rows), "first": rows[:LISTED]}
+
+    def _progress(self, done: int, total: int, rate: float | None, eta: float | None) -> None:
+        self.context.progress(self.disk.name, done, total, "bytes", self.label, rate, eta)

@@ -1,0 +1,315 @@
+"""A disk overwritten from end to end: all passes, the read-back, and going on where an earlier sitting ended."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+
+from liveagent.events import JSON, Verdict
+from liveagent.report.lines import render_bytes
+from liveagent.tasks.wipe.account import Account
+from liveagent.tasks.wipe.flow import Flow, Span, Work, spans
+from liveagent.tasks.wipe.guards import Armed
+from liveagent.tasks.wipe.options import WipeOptions
+from liveagent.tasks.wipe.overwrite import Damage, Digest, Medium, TooManyErrors, clip, cut_out
+from liveagent.tasks.wipe.pattern import Pattern, make_patterns
+from liveagent.tasks.wipe.record import Keeper, Record, Sitting, find_reserved, why_not_same
+from liveagent.tasks.wipe.samples import MIB, choose_samples, describe_places
+
+# A power cut costs at most this many seconds of work; the drive's cache goes down each time.
+RECORD_EVERY = 5.0
+# Before a record is believed: so much at both ends of what it claims, and as many places between.
+CLAIM_ENDS = 4 * MIB
+
+
+def is_under_way(account: Account, armed: Armed, options: WipeOptions) -> bool:
+    """Whether an earlier sitting had come to overwriting this disk as it is wanted now."""
+    overwrite = Overwrite(account, armed, options, "")
+    try:
+        return overwrite.find_record() is not None
+    finally:
+        overwrite.close()
+
+
+class Overwrite:
+    """One disk's passes. `run` fills the account's row; what it raises is what the disk did, or a cancel."""
+
+    def __init__(
+        self, account: Account, armed: Armed, options: WipeOptions, run: str, every: float = RECORD_EVERY
+    ) -> None:
+        self._account = account
+        self._options = options
+        self._run = run
+        self._every = every
+        self._medium = Medium(armed, account.note_answer)
+        self._damage = Damage()
+        self._reserved = find_reserved(armed.disk)
+        self._body = self._reserved.offset if self._reserved else armed.disk.size
+        self._keeper = Keeper(self._medium, self._reserved) if self._reserved else None
+        self._kept = 0.0
+        self._finished = False
+        # Drawn anew in every sitting: where it will be looked at nobody who had the disk in his hands can know.
+        self._sample_seed = secrets.randbits(32)
+        disk = armed.disk
+        self._record = Record(
+            serial=disk.serial,
+            model=disk.model,
+            size=disk.size,
+            body=self._body,
+            patterns=options.patterns,
+            seed=secrets.token_hex(32),
+            digest_seed=secrets.randbits(32),
+            contents=tuple(dict.fromkeys(content.kind for content in disk.contents)),
+        )
+
+    def run(self) -> None:
+        """Raises Vanished, TooManyErrors, OSError, Cancelled."""
+        try:
+            if not self._medium.size:
+                raise OSError(errno.ENOSPC, "the disk has no size: there is nothing to write to")
+            self._resume()
+            self._measure()
+            self._sum_up()
+            self._note_row()
+            for number in range(self._record.number, len(self._record.patterns)):
+                if self._record.phase == "write":
+                    self._write_pass(number)
+            if self._record.phase == "write":
+                self._checkpoint(phase="verify", offset=0)
+            self._verify()
+        finally:
+            self._note_row()
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the disk."""
+        if self._keeper:
+            self._keeper.close()
+        self._medium.close()
+
+    # -- going on where an earlier sitting ended ----------------------------------------------------
+
+    def find_record(self) -> Record | None:
+        """The record of an earlier sitting of this same wipe, where what it claims is there."""
+        found = self._keeper.read() if self._keeper else None
+        if not found:
+            return None
+        why = why_not_same(found, self._record) or self._why_not_believed(found)
+        if why:
+            self._account.say(f"begun anew: it carries the record of another wipe ({why})")
+        return None if why else found
+
+    def _resume(self) -> None:
+        """Take over the record of an earlier sitting, where there is one that counts."""
+        started = self._account.now()
+        found = self.find_record()
+        if found:
+            self._record = found
+            self._damage = Damage(found.errors)
+            measured = {"from": found.written, "sittings": [sitting.encode() for sitting in found.sittings]}
+            self._account.find(
+                "wipe.resumed",
+                Verdict.PASS,
+                f"resumed at {render_bytes(found.written)}, where run {found.sittings[-1].run} was broken off",
+                measured,
+            )
+        sitting = Sitting(self._run, started, "", self._record.written, self._record.written)
+        self._record = dataclasses.replace(self._record, sittings=(*self._record.sittings, sitting))
+
+    def _why_not_believed(self, record: Record) -> str:
+        """Look at what a record claims: somebody may have used the disk since. "" where it holds."""
+        patterns = make_patterns(record.patterns, bytes.fromhex(record.seed))
+        number, end = (record.number, record.offset) if record.phase == "write" else (len(patterns) - 1, self._body)
+        if number == len(patterns):
+            number, end = number - 1, self._body
+        if number == 0 and end == 0:
+            return ""
+        damage = Damage()
+        claims = [(Span(0, end), self._medium.checker(patterns[number], damage))]
+        if number:
+            # Since the record was written the pass went on for a while, so that behind it both are found.
+            believer = self._medium.believer(patterns[number], patterns[number - 1], damage)
+            claims.append((Span(end, self._body - end), believer))
+        with contextlib.suppress(TooManyErrors):
+            for claim, work in claims:
+                self._flow(cut_out(_choose_claims(claim, self._sample_seed), record.errors), work, count=False)
+        if damage.troubles:
+            return f"byte {damage.troubles[0].offset} does not hold what it says: the disk was used since"
+        return ""
+
+    # -- the passes ---------------------------------------------------------------------------------
+
+    def _measure(self) -> None:
+        record = self._record
+        samples = sum(span.length for span in self._samples())
+        total = record.size * len(record.patterns) + samples
+        self._account.measure(total, record.written)
+
+    def _sum_up(self) -> None:
+        """The sum over samples of what was there before the first write, once: marks or passes may be there by now."""
+        before = self._account.row.get("before", {})
+        if self._record.digest:
+            return
+        if "digest_seed" in before:
+            known = {name: before[name] for name in ("digest", "unreadable", "digest_seed")}
+            self._record = dataclasses.replace(self._record, **known)
+            return
+        self._account.label = "look"
+        digest = self._make_digest()
+        self._record = dataclasses.replace(self._record, digest=str(digest), unreadable=digest.unreadable)
+
+    def _make_digest(self) -> Digest:
+        """The sum over the same places, before and after."""
+        digest = Digest(self._medium)
+        record = self._record
+        places = choose_samples(record.size, "sample", self._medium.sector, record.digest_seed)
+        self._flow(places, digest.work, count=False)
+        return digest
+
+    def _write_pass(self, number: int) -> None:
+        record = self._record
+        count = len(record.patterns)
+        self._account.label = "overwrite" if count == 1 else f"overwrite {number + 1}/{count}"
+        pattern = self._patterns()[number]
+        start = record.offset if number == record.number else 0
+        self._record = dataclasses.replace(record, phase="write", number=number, offset=start)
+        flow = self._make_flow(spans(start, self._body), self._medium.writer(pattern, self._damage))
+
+        def watch() -> None:
+            self._account.check()
+            if time.monotonic() - self._kept > self._every:
+                self._checkpoint(offset=max(start, flow.mark))
+
+        flow.watch = watch
+        self._checkpoint(offset=start)
+        try:
+            flow.run()
+        finally:
+            self._record = dataclasses.replace(self._record, offset=max(start, flow.mark))
+        self._medium.flush()
+        self._checkpoint(number=number + 1, offset=0)
+
+    def _checkpoint(self, **change: JSON) -> None:
+        """Note how far it is: on the medium first, then in the record."""
+        self._medium.flush()
+        record = dataclasses.replace(self._record, **change)
+        *earlier, sitting = record.sittings
+        sitting = dataclasses.replace(sitting, finished=self._account.now(), end=record.written)
+        self._record = dataclasses.replace(
+            record, sequence=record.sequence + 1, sittings=(*earlier, sitting), errors=self._damage.troubles
+        )
+        self._kept = time.monotonic()
+        if self._keeper:
+            try:
+                self._keeper.write(self._record)
+            except (OSError, ValueError) as error:
+                self._account.say(f"Failed to write the record for resuming: {error}, ignoring")
+                self._keeper.close()
+                self._keeper = None
+
+    # -- the read-back ------------------------------------------------------------------------------
+
+    def _samples(self) -> tuple[Span, ...]:
+        record = self._record
+        return choose_samples(record.size, self._options.verify, self._medium.sector, self._sample_seed)
+
+    def _verify(self) -> None:
+        """Read back what is before the reserved space, wipe that space, and read it back too."""
+        samples, last = self._samples(), self._patterns()[-1]
+        mismatches = Damage()
+        self._medium.drop_caches()
+        self._account.label = "read back"
+        check = self._medium.checker(last, mismatches)
+        with contextlib.suppress(TooManyErrors):
+            self._flow(cut_out(clip(samples, self._body), self._damage.troubles), check)
+        if self._reserved:
+            self._write_reserved(self._reserved, check)
+        self._finished = True
+        digest = self._make_digest()
+        self._account.row.setdefault("after", {}).update(digest=str(digest), unreadable=digest.unreadable)
+        self._judge(samples, mismatches)
+
+    def _write_reserved(self, reserved: Span, check: Work) -> None:
+        """The record's own space, all passes: after this nothing of the record is left."""
+        keeper, self._keeper = self._keeper, None
+        if keeper:
+            keeper.close()
+        for pattern in self._patterns():
+            places = spans(reserved.offset, reserved.end)
+            self._flow(places, self._medium.writer(pattern, self._damage), count=False)
+            self._medium.flush()
+        self._medium.drop_caches()
+        self._flow(cut_out(spans(reserved.offset, reserved.end), self._damage.troubles), check, count=False)
+        if self._account.meter:
+            self._account.meter.add(self._account.meter.total - self._account.meter.done)
+
+    def _judge(self, samples: Sequence[Span], mismatches: Damage) -> None:
+        account = self._account
+        places = describe_places(cut_out(samples, self._damage.troubles))
+        data: dict[str, JSON] = {
+            "verify": self._options.verify,
+            "seed": self._sample_seed,
+            "samples": len(places),
+            "bytes": sum(length for _, length in places),
+            "mismatches": len(mismatches.troubles),
+            "positions": places,
+        }
+        account.row["verification"] = data
+        if self._damage.troubles:
+            lost = len(self._damage.troubles)
+            summary = f"{lost} {'place' if lost == 1 else 'places'}, {self._damage.bytes} bytes, could not be written"
+            measured = account.list_troubles(self._damage.troubles)
+            account.find("wipe.write_error", Verdict.FAIL, summary, measured)
+        if mismatches.troubles:
+            first = mismatches.troubles[0]
+            summary = f"{len(mismatches.troubles)} places do not read back; byte {first.offset}: {first.message}"
+            account.find("wipe.verify.mismatch", Verdict.FAIL, summary, account.list_troubles(mismatches.troubles))
+        if not samples:
+            account.find("wipe.not_verified", Verdict.WARN, "was not read back (verify=none)")
+
+    # -- what they have in common -------------------------------------------------------------------
+
+    def _patterns(self) -> list[Pattern]:
+        return make_patterns(self._record.patterns, bytes.fromhex(self._record.seed))
+
+    def _make_flow(self, places: Iterable[Span], work: Work, count: bool = True) -> Flow:
+        step = self._account.step if count else self._silent
+        return Flow(places, work, step, self._account.check)
+
+    def _flow(self, places: Iterable[Span], work: Work, count: bool = True) -> None:
+        self._make_flow(clip(places, self._medium.size), work, count).run()
+
+    def _silent(self, length: int) -> None:
+        """A sign of life of what does not count as progress."""
+        self._account.step(0)
+
+    def _note_row(self) -> None:
+        record, row = self._record, self._account.row
+        patterns = self._patterns()
+        row["pattern"] = ",".join(dict.fromkeys(record.patterns))
+        row["passes"] = len(record.patterns)
+        row["seed"] = patterns[-1].seed
+        written = record.size * len(record.patterns) if self._finished else record.written
+        row["bytes_written"] = max(0, written - self._damage.lost)
+        row["sittings"] = [sitting.encode() for sitting in record.sittings]
+        row.setdefault("before", {}).update(
+            digest=record.digest,
+            digest_seed=record.digest_seed,
+            unreadable=record.unreadable,
+            holds=list(record.contents),
+        )
+        if record.sittings:
+            row["started"] = record.sittings[0].started
+
+
+def _choose_claims(claim: Span, seed: int) -> list[Span]:
+    """Where to look at a stretch that is said to be done: both ends and places between, on whole pages."""
+    if claim.length <= 2 * CLAIM_ENDS:
+        return list(spans(claim.offset, claim.end))
+    between = choose_samples(claim.length - 2 * CLAIM_ENDS, "sample", 4096, seed)
+    places = [Span(claim.offset + CLAIM_ENDS + span.offset, span.length) for span in between]
+    return [Span(claim.offset, CLAIM_ENDS), *places, Span(claim.end - CLAIM_ENDS, CLAIM_ENDS)]

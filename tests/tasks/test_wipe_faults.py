@@ -1,0 +1,138 @@
+"""Disks that fail in the middle: real write errors, a disk that hangs in the kernel, several side by side."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from liveagent.events import Type, Verdict
+from liveagent.host import Host
+from liveagent.machine import probe_machine
+from liveagent.tasks import Context
+from liveagent.tasks.wipe import work
+from liveagent.tasks.wipe.options import WipeOptions
+from liveagent.tasks.wipe.overwrite import RANGE_LIMIT, Damage, Span, TooManyErrors, Trouble, cut_out
+from tests.conftest import MakeLoop, need
+from tests.tasks.test_wipe_disk import MARK, Heard, backing
+
+pytestmark = pytest.mark.loop
+
+MIB = 1024 * 1024
+SIZE = 24 * MIB
+HOLE, HOLE_SIZE = 9 * MIB + 64 * 1024, 256 * 1024
+
+
+def attach(file: Path) -> str:
+    argv = ["losetup", "--find", "--show", str(file)]
+    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+
+
+@pytest.fixture
+def bad_disk(tmp_path: Path) -> Iterator[str]:
+    """A loop device over a file with a hole, on a file system that has no room left to fill it: writes there fail."""
+    need(Path("/dev/loop-control").exists(), "loop devices")
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE + MIB}", "tmpfs", str(place)], check=True, timeout=30)
+    file = place / "disk.img"
+    content = (MARK * (SIZE // len(MARK)))[:SIZE]
+    with file.open("wb") as stream:
+        stream.write(content[:HOLE])
+        stream.seek(HOLE + HOLE_SIZE)
+        stream.write(content[HOLE + HOLE_SIZE :])
+    with (place / "filler").open("wb", buffering=0) as stream, pytest.raises(OSError):
+        while True:
+            stream.write(bytes(4096))
+    device = attach(file)
+    try:
+        yield device
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True, timeout=30)
+        subprocess.run(["umount", "--lazy", str(place)], check=True, timeout=30)
+
+
+def test_place_that_takes_no_data_is_named(bad_disk: str) -> None:
+    """Real places that cannot be written: no pass, the place is named to the byte, and everything else is wiped.
+
+    Kernels before 6.10 or so answer the write with an error. Later ones say that all was written, which it was not,
+    and the read-back is what finds it out.
+    """
+    file = backing(bad_disk)
+    host = Host()
+    context = Context(host, probe_machine(host), "wipe", Heard())
+    outcome = work.run(context, WipeOptions(disks=(bad_disk,), pattern="ones", verify="full"))
+    row = outcome.data["disks"][0]
+    assert row["verdict"] == "fail" and row["status"] != "erased", context.findings
+    assert row["errors"][0]["offset"] == HOLE
+    assert sum(error["length"] for error in row["errors"]) >= HOLE_SIZE
+    data = file.read_bytes()
+    assert set(data[:HOLE]) == set(data[10 * MIB :]) == {0xFF}
+
+
+def test_neighbours_become_one_range_and_too_many_end_it() -> None:
+    """Sectors in a row are one stretch on a certificate; hundreds of them far apart end the wipe."""
+    damage = Damage()
+    for sector in (3, 1, 2, 9):
+        damage.add(Trouble(sector * 512, 512, "I/O"))
+    assert [(one.offset, one.length) for one in damage.troubles] == [(512, 1536), (9 * 512, 512)]
+    with pytest.raises(TooManyErrors):
+        for sector in range(RANGE_LIMIT + 2):
+            damage.add(Trouble(sector * 4096 + 10**6, 512, "I/O"))
+
+
+def test_read_back_passes_over_bad_places() -> None:
+    """A place that is known to be bad is not compared, and what lies around it is."""
+    troubles = (Trouble(100, 50, ""), Trouble(300, 100, ""))
+    places = [Span(0, 120), Span(120, 100), Span(250, 200), Span(500, 10)]
+    left = [(span.offset, span.length) for span in cut_out(places, troubles)]
+    assert left == [(0, 100), (150, 70), (250, 50), (400, 50), (500, 10)]
+
+
+@pytest.fixture
+def frozen_disk(make_loop: MakeLoop, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """(a loop device, the mount below it): with that frozen, every write hangs in the kernel, as on a dead bus."""
+    below = make_loop(96 * MIB, name="below.img")
+    subprocess.run(["mkfs.ext4", "-q", below], check=True, timeout=60)
+    place = tmp_path / "below"
+    place.mkdir()
+    subprocess.run(["mount", below, str(place)], check=True, timeout=30)
+    file = place / "disk.img"
+    with file.open("wb") as stream:
+        stream.truncate(SIZE)
+    device = attach(file)
+    try:
+        yield device, place
+    finally:
+        subprocess.run(["fsfreeze", "--unfreeze", str(place)], check=False, capture_output=True, timeout=30)
+        # Whoever hung comes back now, and lets go of the device.
+        subprocess.run(["udevadm", "settle"], check=False, capture_output=True, timeout=30)
+        subprocess.run(["losetup", "--detach", device], check=True, timeout=30)
+        subprocess.run(["umount", "--lazy", str(place)], check=True, timeout=30)
+
+
+def test_disk_that_hangs_is_left_behind(frozen_disk: tuple[str, Path], make_loop: MakeLoop) -> None:
+    """It is said to be stalled at once, the other disk ends, and the run does not wait for ever: it is `unknown`."""
+    device, place = frozen_disk
+    other = make_loop(SIZE, MARK, name="other.img")
+    host = Host()
+    heard = Heard()
+    context = Context(host, probe_machine(host), "wipe", heard)
+    subprocess.run(["fsfreeze", "--freeze", str(place)], check=True, timeout=30)
+    try:
+        options = WipeOptions(disks=(device, other))
+        outcome = work.run(context, options, work.Patience(stalled=1.0, given_up=3.0))
+    finally:
+        subprocess.run(["fsfreeze", "--unfreeze", str(place)], check=True, timeout=30)
+        for thread in threading.enumerate():
+            if thread.name.startswith(("wipe-", "lane-")):
+                thread.join(30)
+    rows = {row["path"]: row for row in outcome.data["disks"]}
+    assert (rows[device]["verdict"], rows[device]["status"]) == ("unknown", "not-erased")
+    assert rows[other]["status"] == "erased"
+    assert outcome.verdict is Verdict.UNKNOWN
+    assert any("stalled" in str(data["line"]) for _, data in heard.of(Type.OUTPUT))
+    assert [subject for subject, data in heard.of(Type.FINDING) if data["code"] == "wipe.stalled"]

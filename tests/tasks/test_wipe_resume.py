@@ -1,0 +1,300 @@
+"""A power cut in the middle of a wipe: what was done is believed only where it is there, and nothing is left of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from liveagent.host import Host
+from liveagent.machine import probe_machine
+from liveagent.machine.disks import Disk
+from liveagent.tasks import Context
+from liveagent.tasks.wipe.account import Account
+from liveagent.tasks.wipe.guards import Armed, arm
+from liveagent.tasks.wipe.options import WipeOptions
+from liveagent.tasks.wipe.overwrite import Trouble
+from liveagent.tasks.wipe.passes import Overwrite
+from liveagent.tasks.wipe.pattern import Random, make_patterns
+from liveagent.tasks.wipe.record import (
+    MAGIC,
+    RESERVED,
+    SLOT,
+    Record,
+    Sitting,
+    find_reserved,
+    parse_record,
+    render_record,
+    why_not_same,
+)
+from tests.conftest import MakeLoop
+from tests.tasks.test_wipe_select import make_disk
+
+pytestmark = pytest.mark.loop
+
+MIB = 1024 * 1024
+SIZE = 64 * MIB
+MARK = b"what must not survive the wipe! "
+CUT_AT = 20 * MIB
+
+
+class PowerCut(BaseException):
+    """Nothing is tidied up after it."""
+
+
+class Cut(Account):
+    """An account whose disk loses power once `at` bytes are written and a record of the way there is on the disk."""
+
+    file: Path
+    at = 0
+    moved = 0
+    is_dead = False
+
+    def step(self, length: int) -> None:
+        self.moved += length
+        if self.at and self.moved >= self.at:
+            limit = time.monotonic() + 30
+            while not has_progress(self.file) and time.monotonic() < limit:
+                threading.Event().wait(0.02)
+            self.is_dead = True
+        super().step(length)
+
+    def check(self) -> None:
+        if self.is_dead:
+            raise PowerCut
+        super().check()
+
+
+def records(file: Path) -> list[Record]:
+    """The whole records at the end of a disk's file, oldest first."""
+    data = file.read_bytes()[-RESERVED:]
+    found = [parse_record(data[at : at + SLOT]) for at in range(0, RESERVED, SLOT)]
+    return sorted((one for one in found if one), key=lambda one: one.sequence)
+
+
+def has_progress(file: Path) -> bool:
+    return any(one.written for one in records(file))
+
+
+def sit(device: str, options: WipeOptions, run: str, cut_at: int = 0) -> tuple[Account, list[str]]:
+    """One sitting at a disk; with `cut_at`, until the power goes."""
+    host = Host()
+    disk = next(disk for disk in probe_machine(host).disks if disk.path == device)
+    said: list[str] = []
+
+    def hear(type: object, data: dict[str, object], subject: str = "") -> None:
+        said.append(str(data.get("code") or data.get("line") or ""))
+
+    context = Context(host, probe_machine(host), "wipe", hear, run=run)
+    account: Account
+    if cut_at:
+        account = Cut(context, disk)
+        account.file, account.at = backing(device), cut_at  # type: ignore[attr-defined]
+    else:
+        account = Account(context, disk)
+    with arm(host, disk) as armed:
+        assert isinstance(armed, Armed)
+        work = Overwrite(account, armed, options, run, every=0.0)
+        if cut_at:
+            with pytest.raises(PowerCut):
+                work.run()
+        else:
+            work.run()
+    return account, said
+
+
+def backing(device: str) -> Path:
+    return Path(Path(f"/sys/block/{Path(device).name}/loop/backing_file").read_text().strip())
+
+
+def assert_wiped(device: str, account: Account) -> None:
+    """The whole disk is the stream of the row's seed, record and all."""
+    data = backing(device).read_bytes()
+    assert data == Random(bytes.fromhex(str(account.row["seed"]))).expected(0, SIZE)
+    assert MAGIC not in data
+
+
+def test_goes_on_where_the_power_went(make_loop: MakeLoop) -> None:
+    """The second sitting writes only the rest, and the end is one stream over the whole disk, with both on the row."""
+    device = make_loop(SIZE, MARK)
+    options = WipeOptions(verify="full")
+    sit(device, options, "RUN-1", CUT_AT)
+    kept = records(backing(device))[-1]
+    assert 0 < kept.written <= SIZE and kept.sittings[0].run == "RUN-1"
+    account, said = sit(device, options, "RUN-2")
+    assert "wipe.resumed" in said
+    assert_wiped(device, account)
+    first, second = account.row["sittings"]
+    assert (first["run"], second["run"]) == ("RUN-1", "RUN-2")
+    assert second["from"] == kept.written and second["to"] > second["from"]
+    assert account.row["before"]["digest"] == kept.digest
+    assert account.row["started"] == first["started"]
+    assert account.row["verification"]["mismatches"] == 0
+
+
+def test_goes_on_in_a_later_pass(make_loop: MakeLoop) -> None:
+    """Three passes, power lost in the second: the first is not written again, and the last one is what is there."""
+    device = make_loop(SIZE, MARK)
+    options = WipeOptions(method="dod-3", verify="full")
+    sit(device, options, "RUN-1", SIZE + CUT_AT)
+    kept = records(backing(device))[-1]
+    assert kept.number == 1
+    account, said = sit(device, options, "RUN-2")
+    assert "wipe.resumed" in said and account.row["passes"] == 3
+    assert_wiped(device, account)
+
+
+def test_behind_the_record_both_passes_are_believed(make_loop: MakeLoop) -> None:
+    """Between the last record and the power cut the pass went on: what it wrote there is no sign of somebody else."""
+    device = make_loop(SIZE, MARK)
+    options = WipeOptions(passes=2, verify="full")
+    sit(device, options, "RUN-1", SIZE + CUT_AT)
+    kept = records(backing(device))[-1]
+    assert kept.number == 1
+    # As if the record were older than it is: the second pass has gone on from an odd place behind it.
+    second = make_patterns(kept.patterns, bytes.fromhex(kept.seed))[1]
+    end = kept.offset + 3 * MIB + 512 * 5
+    with backing(device).open("r+b") as stream:
+        stream.seek(kept.offset)
+        stream.write(second.expected(kept.offset, end - kept.offset))
+    account, said = sit(device, options, "RUN-2")
+    assert "wipe.resumed" in said
+    assert_wiped(device, account)
+
+
+def test_goes_on_in_the_read_back(make_loop: MakeLoop) -> None:
+    """Power lost while reading back: nothing is written again but the record's own space, and all is read again."""
+    device = make_loop(SIZE, MARK)
+    options = WipeOptions(verify="full")
+    sit(device, options, "RUN-1", 2 * SIZE - 8 * MIB)
+    kept = records(backing(device))[-1]
+    assert kept.phase == "verify"
+    account, _ = sit(device, options, "RUN-2")
+    assert account.row["sittings"][1]["from"] == account.row["sittings"][1]["to"]
+    assert account.row["verification"]["bytes"] == SIZE
+    assert_wiped(device, account)
+
+
+def test_disk_that_was_used_since_is_begun_anew(make_loop: MakeLoop) -> None:
+    """Somebody's data over what the record claims: it is not believed, and everything is written again."""
+    device = make_loop(SIZE, MARK)
+    sit(device, WipeOptions(), "RUN-1", CUT_AT)
+    with backing(device).open("r+b") as stream:
+        stream.seek(4096)
+        stream.write(b"a file system that was made since")
+    account, said = sit(device, WipeOptions(verify="full"), "RUN-2")
+    assert "wipe.resumed" not in said and any("used since" in line for line in said)
+    assert [sitting["run"] for sitting in account.row["sittings"]] == ["RUN-2"]
+    assert_wiped(device, account)
+
+
+@pytest.mark.parametrize("options", [WipeOptions(pattern="zero"), WipeOptions(passes=2)], ids=["pattern", "passes"])
+def test_record_of_another_wipe_is_not_followed(make_loop: MakeLoop, options: WipeOptions) -> None:
+    """Another pattern, other passes: begun anew."""
+    device = make_loop(SIZE, MARK)
+    sit(device, WipeOptions(), "RUN-1", CUT_AT)
+    account, said = sit(device, options, "RUN-2")
+    assert "wipe.resumed" not in said and any("another wipe" in line for line in said)
+    assert MARK not in backing(device).read_bytes() and MAGIC not in backing(device).read_bytes()
+    assert account.row["bytes_written"] == SIZE * options.passes
+
+
+def test_torn_record_leaves_the_one_before(make_loop: MakeLoop) -> None:
+    """A power cut in the middle of writing the record: the other slot is whole, and is the one that counts."""
+    device = make_loop(SIZE, MARK)
+    sit(device, WipeOptions(), "RUN-1", CUT_AT)
+    found = records(backing(device))
+    assert len(found) == 2
+    reserved = find_reserved(make_disk(size=SIZE))
+    assert reserved
+    with backing(device).open("r+b") as stream:
+        stream.seek(reserved.offset + found[-1].sequence % 2 * SLOT + 200)
+        stream.write(b"torn")
+    assert records(backing(device)) == found[:1]
+    account, _ = sit(device, WipeOptions(verify="full"), "RUN-2")
+    assert_wiped(device, account)
+
+
+def make_record(**more: object) -> Record:
+    plain = Record(
+        serial="SN", model="M", size=SIZE, body=SIZE - RESERVED, patterns=("random",), seed="ab" * 32,
+        digest_seed=7, digest="d" * 64, contents=("ext4",), offset=4096, errors=(Trouble(512, 512, "I/O"),),
+        sittings=(Sitting("R", "2026-01-01T00:00:00Z", "2026-01-01T00:00:05Z", 0, 4096),), sequence=3,
+    )  # fmt: skip
+    return dataclasses.replace(plain, **more)  # type: ignore[arg-type]
+
+
+def test_record_round_trip() -> None:
+    """What is written is what is read, and one byte altered is no record at all."""
+    slot = render_record(make_record())
+    assert len(slot) == SLOT and parse_record(slot) == make_record()
+    for at in (0, 30, 100, 400):
+        assert parse_record(slot[:at] + bytes((slot[at] ^ 1,)) + slot[at + 1 :]) is None
+    assert parse_record(bytes(SLOT)) is None
+
+
+def test_record_holds_as_many_errors_as_a_disk_may_have() -> None:
+    """The largest record there can be fits its slot."""
+    many = tuple(Trouble(SIZE // 2 + index * 4096, 512, "Input/output error") for index in range(256))
+    sittings = tuple(Sitting(f"20260101T000000Z-{n:06x}", "2026-01-01T00:00:00Z", "", 0, 10**13) for n in range(100))
+    record = make_record(errors=many, sittings=sittings)
+    assert parse_record(render_record(record)) == record
+
+
+NONSENSE = [
+    {"number": 99},
+    {"seed": "zz"},
+    {"offset": -4096},
+    {"offset": SIZE * 2},
+    {"offset": 4097},
+    {"phase": "done"},
+    {"patterns": ()},
+    {"sittings": ()},
+    {"errors": (Trouble(0, SIZE, "all of it"),)},
+    {"errors": (Trouble(SIZE, 512, "beyond the end"),)},
+]
+
+
+@pytest.mark.parametrize("change", NONSENSE)
+def test_record_that_makes_no_sense_is_none(change: dict[str, object]) -> None:
+    """Whoever had the disk may have written a record himself: it can neither excuse a place nor stop the wipe."""
+    assert parse_record(render_record(make_record(**change))) is None
+
+
+def test_forged_record_is_found_out(make_loop: MakeLoop) -> None:
+    """A record that says that all is done, with the stream in the few places where an honest one would have looked."""
+    device = make_loop(SIZE, MARK)
+    disk = next(disk for disk in probe_machine(Host()).disks if disk.path == device)
+    reserved = find_reserved(disk)
+    assert reserved
+    forged = make_record(
+        serial=disk.serial, model=disk.model, size=disk.size, body=reserved.offset, phase="verify", number=1, errors=()
+    )  # fmt: skip
+    stream = make_patterns(forged.patterns, bytes.fromhex(forged.seed))[0]
+    with backing(device).open("r+b") as file:
+        for offset in (0, reserved.offset - 8 * MIB):
+            file.seek(offset)
+            file.write(stream.expected(offset, 8 * MIB))
+        file.seek(reserved.offset)
+        file.write(render_record(forged))
+    account, said = sit(device, WipeOptions(), "RUN-2")
+    assert "wipe.resumed" not in said and account.row["bytes_written"] == SIZE
+    assert_wiped(device, account)
+
+
+@pytest.mark.parametrize("change", [{"serial": "X"}, {"model": "X"}, {"size": 1}, {"body": 1}, {"patterns": ("zero",)}])
+def test_record_of_another_disk(change: dict[str, object]) -> None:
+    """A record that was cloned with the disk it lay on is of no use on another one."""
+    assert not why_not_same(make_record(), make_record(offset=0, seed="00" * 32))
+    assert next(iter(change)) in why_not_same(make_record(**change), make_record())
+
+
+def test_small_disk_has_no_record() -> None:
+    """Below 8 MiB there is nothing to resume; above, the space is at the end, on whole pages."""
+    assert find_reserved(make_disk(size=4 * MIB)) is None
+    odd: Disk = make_disk(size=SIZE + 512 * 7)
+    reserved = find_reserved(odd)
+    assert reserved and reserved.offset % 4096 == 0 and reserved.end == odd.size and reserved.length >= RESERVED
