@@ -17,15 +17,16 @@ from .network import Network, scratch_of
 REPO = Path(__file__).resolve().parents[2]
 RESULTS = REPO / "build" / "vm"
 SLOW = 2 * 1024 * 1024  # bytes a second: a wipe of half a minute, to do something in the middle of
+# Kind, serial, bytes a second, namespace: a second one cannot be hot-plugged, so it is there from the start.
 IDLE_DISKS = (
-    ("nvme", "NVME0101", None),
-    ("scsi", "SCSI0101", None),
-    ("scsi", "PULL0101", SLOW),
-    ("sata", "SATA0101", None),
-    ("usb", "USB0101", None),
+    ("nvme", "NVME0101", None, 0),
+    ("nvme", "TWIN0101", None, 1),
+    ("nvme", "TWIN0101", None, 2),
+    ("scsi", "SCSI0101", None, 0),
+    ("scsi", "PULL0101", SLOW, 0),
+    ("sata", "SATA0101", None, 0),
+    ("usb", "USB0101", None, 0),
 )
-
-
 WAS_USED = pytest.StashKey[bool]()
 
 
@@ -53,9 +54,13 @@ def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def idle_disks(lab: Lab) -> dict[str, Disk]:
-    """The idle guest's disks by serial."""
+    """The idle guest's disks by name, which is the serial but for namespaces."""
     folder = lab.disk_folder()
-    return {serial: make_disk(folder, kind, serial, write_limit=limit) for kind, serial, limit in IDLE_DISKS}
+    made = [
+        make_disk(folder, kind, serial, write_limit=limit, namespace=namespace)
+        for kind, serial, limit, namespace in IDLE_DISKS
+    ]
+    return {disk.name: disk for disk in made}
 
 
 @pytest.fixture(scope="session")

@@ -67,11 +67,21 @@ def task_of(result: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
+def disk_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a wipe's result says about every disk."""
+    rows: list[dict[str, Any]] = task_of(result, "wipe")["data"]["disks"]
+    return rows
+
+
 def disk_row(result: dict[str, Any], serial: str) -> dict[str, Any]:
     """What a wipe's result says about one disk."""
-    (row,) = (row for row in task_of(result, "wipe")["data"]["disks"] if row["serial"] == serial)
-    found: dict[str, Any] = row
-    return found
+    (row,) = (row for row in disk_rows(result) if row["serial"] == serial)
+    return row
+
+
+def codes_of(result: dict[str, Any]) -> set[str]:
+    """The codes of all findings of a wipe."""
+    return {finding["code"] for finding in task_of(result, "wipe")["findings"]}
 
 
 def reasons_of(row: dict[str, Any]) -> str:

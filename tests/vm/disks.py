@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .command import run
 
 MIB = 1024 * 1024
 SIZE = 64 * MIB
+SECTOR = 512
 CELL = 32  # bytes after which the pattern repeats
 TRACE = 8  # this many bytes of the pattern in a row are a trace of it; by chance once in 10**10 disks
 # A company's number in a WWN is a registered one; 5:25:40:0 is nobody's, like QEMU's MAC addresses.
@@ -26,34 +28,67 @@ class Disk:
     serial: str
     path: Path
     write_limit: int | None = None  # bytes a second, by QEMU's throttle
+    namespace: int = 0  # of several on the one NVMe controller that has the serial; 0 where it stands alone
+    logical: int = SECTOR  # bytes, what it calls a block
+    physical: int = SECTOR  # bytes, what it says that its medium is made of
+    read_only: bool = False  # made so by the host, as a drive's own write protection is
+    bad: tuple[int, ...] = ()  # sectors that can be read, and not written
+
+    @property
+    def name(self) -> str:
+        """What tells it from all others of the lab: namespaces share a serial."""
+        return f"{self.serial}-n{self.namespace}" if self.namespace else self.serial
 
     @property
     def wwn(self) -> int:
         """A world-wide name of its own, for the kinds that have one."""
-        return WWN_BASE + int.from_bytes(hashlib.sha256(self.serial.encode()).digest()[:4], "big")
+        return WWN_BASE + int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:4], "big")
 
 
-def pattern(serial: str) -> bytes:
-    """The cell that fills the disk of this serial: it looks random, so no other data resembles it."""
-    return hashlib.sha256(f"liveagent-lab {serial}".encode()).digest()[:CELL]
+def pattern(name: str) -> bytes:
+    """The cell that fills the disk of this name: it looks random, so no other data resembles it."""
+    return hashlib.sha256(f"liveagent-lab {name}".encode()).digest()[:CELL]
 
 
-def make_disk(folder: Path, kind: str, serial: str, *, size: int = SIZE, write_limit: int | None = None) -> Disk:
+def make_disk(
+    folder: Path, kind: str, serial: str, *, size: int = SIZE, write_limit: int | None = None, namespace: int = 0
+) -> Disk:
     """Write a disk file full of its pattern, without holes."""
-    path = folder / f"{serial}.raw"
-    block = pattern(serial) * (MIB // CELL)
-    with path.open("wb") as out:
-        for _ in range(size // MIB):
+    disk = Disk(kind, serial, folder / serial, write_limit, namespace)
+    disk = replace(disk, path=folder / f"{disk.name}.raw")
+    disk.path.touch()
+    os.truncate(disk.path, size)
+    refill(disk)
+    return disk
+
+
+def refill(disk: Disk) -> None:
+    """Write the pattern over the whole disk file, in place: a guest that has the disk goes on having it."""
+    block = pattern(disk.name) * (MIB // CELL)
+    with disk.path.open("r+b") as out:
+        for _ in range(disk.path.stat().st_size // MIB):
             out.write(block)
-    return Disk(kind, serial, path, write_limit)
 
 
 def count_traces(disk: Disk) -> int:
     """How many places of the disk still hold part of its pattern; every byte is looked at."""
-    cell = pattern(disk.serial) * 2
+    cell = pattern(disk.name) * 2
     data = disk.path.read_bytes()
     # At any offset: a trace that a shifted or partial write left behind counts as well.
     return sum(data.count(cell[start : start + TRACE]) for start in range(CELL))
+
+
+def find_difference(disk: Disk, expected: Callable[[int, int], bytes], *, skip: Sequence[int] = ()) -> int | None:
+    """The first byte at which the disk is not `expected(offset, length)`, the sectors of `skip` aside; None is good."""
+    with disk.path.open("rb") as data:
+        for start in range(0, disk.path.stat().st_size, MIB):
+            found, wanted = bytearray(data.read(MIB)), expected(start, MIB)
+            for at in (sector * SECTOR - start for sector in skip):
+                if 0 <= at < MIB:
+                    found[at : at + SECTOR] = wanted[at : at + SECTOR]
+            if found != wanted:
+                return start + next(at for at, pair in enumerate(zip(found, wanted)) if pair[0] != pair[1])
+    return None
 
 
 def changed_blocks(before: Path, after: Path, *, block: int = 4096) -> list[int]:
@@ -73,36 +108,6 @@ def file_hash(path: Path) -> str:
         while block := data.read(MIB):
             total.update(block)
     return total.hexdigest()
-
-
-def device_name(disk: Disk) -> str:
-    """What QEMU calls the disk."""
-    return f"dev-{disk.serial}"
-
-
-def device_arguments(disks: tuple[Disk, ...]) -> list[str]:
-    """QEMU's arguments for these disks, on the controllers of a q35 machine."""
-    arguments = ["-device", "virtio-scsi-pci,id=scsi0", "-device", "qemu-xhci,id=xhci0"]
-    sata = 0
-    for number, disk in enumerate(disks):
-        name = f"disk{number}"
-        drive = f"if=none,id={name},format=raw,discard=ignore,file={disk.path}"
-        if disk.write_limit:
-            drive += f",throttling.bps-write={disk.write_limit}"
-        device = f"id={device_name(disk)},drive={name},serial={disk.serial}"
-        if disk.kind == "nvme":
-            device = f"nvme,{device}"
-        elif disk.kind == "scsi":
-            device = f"scsi-hd,bus=scsi0.0,{device},wwn={disk.wwn}"
-        elif disk.kind == "sata":
-            device = f"ide-hd,bus=ide.{sata},{device},wwn={disk.wwn}"
-            sata += 1
-        elif disk.kind == "usb":
-            device = f"usb-storage,bus=xhci0.0,{device}"
-        else:
-            raise ValueError(f"{disk.kind}: no such kind of disk in the lab")
-        arguments += ["-drive", drive, "-device", device]
-    return arguments
 
 
 def make_file_system(disk: Disk, label: str, content: bytes) -> None:

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 GPFS_TYPE = "37AFFC90-EF7D-4E96-91C3-2D7AE055B174"
 VMFS_TYPE = "AA31E02A-400F-11DB-9590-000C2911D1B8"
+VMFS_MARK = (
+    "printf '{mark}' | dd of=$D bs=4 seek={mebibyte}M oflag=seek_bytes conv=notrunc,fsync status=none && "
+    "udevadm trigger --settle $D"
+)
 ONE_PARTITION = "echo 'label: gpt\n,,{type}' | sfdisk -q $D && udevadm settle"
 
 
@@ -46,16 +50,21 @@ STATES = (
     ),
     State("swap", "mkswap -q $D && swapon $D", "swapoff $D", "swap"),
     State(
+        # Used, all of these: what only stands on the disk would be taken apart with it.
         "md",
         "modprobe raid1; mdadm --quiet --create /dev/md77 --run --force --level=1 --metadata=1.2 --raid-devices=2 "
-        "$D missing </dev/null && udevadm settle && mdadm --readonly /dev/md77",
-        "mdadm --stop /dev/md77 && mdadm --zero-superblock $D",
+        "$D missing </dev/null && udevadm settle && mkfs.ext4 -q -F -E nodiscard /dev/md77 && sync && "
+        # udev looks at what mkfs made, and an array that is open for writing does not become read-only.
+        "for try in 1 2 3 4 5 6 7 8; do udevadm settle; mdadm --readonly /dev/md77 && break; sleep .5; done; "
+        "grep -q readonly /sys/block/md77/md/array_state && mount -o ro,noload /dev/md77 $M",
+        "umount $M; mdadm --stop /dev/md77 && mdadm --zero-superblock $D",
         "md77|array",
     ),
     State(
         "lvm",
-        "pvcreate -q -ff -y $D && vgcreate -q lab $D && lvcreate -q -y -Wn -Zn -n volume -l 100%FREE lab",
-        "vgremove -q -f -y lab && pvremove -q -y $D",
+        "pvcreate -q -ff -y $D && vgcreate -q lab $D && lvcreate -q -y -Wn -Zn -n volume -l 100%FREE lab && "
+        "mkfs.ext4 -q -F -E nodiscard /dev/lab/volume && mount -o ro,noload /dev/lab/volume $M",
+        "umount $M; vgremove -q -f -y lab && pvremove -q -y $D",
         "logical volume|lab",
     ),
     State(
@@ -66,8 +75,9 @@ STATES = (
     ),
     State(
         "dm-crypt",
-        "echo secret | cryptsetup open --type plain --cipher aes-xts-plain64 --key-size 256 --hash sha256 $D labcrypt",
-        "cryptsetup close labcrypt",
+        "echo secret | cryptsetup open --type plain --cipher aes-xts-plain64 --key-size 256 --hash sha256 $D labcrypt "
+        "&& mkswap -q /dev/mapper/labcrypt && swapon /dev/mapper/labcrypt",
+        "swapoff /dev/mapper/labcrypt; cryptsetup close labcrypt",
         "labcrypt|encrypted",
     ),
     State("gfs2", "mkfs.gfs2 -q -O -K -p lock_nolock -j 1 -J 8 $D", "wipefs -q -a $D", "GFS2"),
@@ -86,6 +96,9 @@ STATES = (
     ),
     State("gpfs-partition", ONE_PARTITION.format(type=GPFS_TYPE), "true", "GPFS"),
     State("vmfs-partition", ONE_PARTITION.format(type=VMFS_TYPE), "true", "VMFS"),
+    # No tool outside of ESXi makes these: the marks by which libblkid knows them, where it looks for them.
+    State("vmfs", VMFS_MARK.format(mark=r"\136\361\253\057", mebibyte=2), "true", "VMFS"),
+    State("vmfs-member", VMFS_MARK.format(mark=r"\015\320\001\300", mebibyte=1), "true", "VMFS"),
     State("vmfs-mbr", "echo 'label: dos\n,,fb' | sfdisk -q $D && udevadm settle", "true", "VMFS"),
     State("read-only", "blockdev --setro $D", "blockdev --setrw $D", "read-only"),
 )

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from .attach import device_arguments, device_name, make_device, make_limit, make_node
 from .command import CommandFailed, attempt, end, run, spawn
 from .console import Console
-from .disks import Disk, device_arguments, device_name
+from .disks import Disk
 from .image import Image
 from .network import Network, Plug
 from .qmp import Qmp
@@ -40,6 +41,9 @@ class Hardware:
     serial: str = "LAB0001"
     disks: tuple[Disk, ...] = ()
     memory: int = MEMORY  # MiB
+    direct: bool = (
+        False  # kernel and initramfs by QEMU itself: no firmware's network boot, everything after it the same
+    )
     more: tuple[str, ...] = ()  # further arguments for QEMU
 
 
@@ -56,6 +60,8 @@ class Guest:
         self.plug: Plug = network.plug(f"{CMDLINE} {cmdline}")
         self._started = time.monotonic()
         arguments = qemu_arguments(accelerator, hardware, self.plug, self._socket("qmp"))
+        if hardware.direct:
+            arguments += ["-kernel", str(image.kernel), "-initrd", str(image.initramfs), "-append", self.plug.cmdline]
         (folder / "qemu.command").write_text(shlex.join(arguments) + "\n")
         with (folder / "qemu.stderr").open("wb") as stderr:
             self._qemu = spawn(network.command(arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
@@ -91,30 +97,31 @@ class Guest:
 
     def plug_disks(self, disks: Sequence[Disk]) -> None:
         """Put SCSI disks in while the guest runs, and wait until it has seen them all."""
-        qmp = self.qmp()
-        try:
+        with self.qmp() as qmp:
             for disk in disks:
-                node = f"node-{disk.serial}"
-                qmp.execute(
-                    "blockdev-add", driver="raw", node_name=node, file={"driver": "file", "filename": str(disk.path)}
-                )
-                qmp.execute(
-                    "device_add", driver="scsi-hd", bus="scsi0.0", id=device_name(disk), drive=node,
-                    serial=disk.serial, wwn=disk.wwn,
-                )  # fmt: skip
-        finally:
-            qmp.close()
+                qmp.execute("blockdev-add", make_node(disk))
+                qmp.execute("device_add", make_device(disk))
+                if disk.write_limit:
+                    qmp.execute("block_set_io_throttle", make_limit(disk, disk.write_limit))
         links = " ".join(f"/dev/disk/by-id/wwn-0x{disk.wwn:x}" for disk in disks)
         self.run(f"udevadm wait --settle --timeout=120 {links}", timeout=150)
 
     def pull_disks(self, disks: Sequence[Disk]) -> None:
         """Take disks out while the guest runs, whatever it is doing with them."""
-        qmp = self.qmp()
-        try:
+        with self.qmp() as qmp:
             for disk in disks:
-                qmp.execute("device_del", id=device_name(disk))
-        finally:
-            qmp.close()
+                qmp.execute("device_del", {"id": device_name(disk)})
+
+    def limit_writes(self, disk: Disk, write_limit: int) -> None:
+        """Let the disk take that many bytes a second from now on; 0 lifts the limit."""
+        with self.qmp() as qmp:
+            qmp.execute("block_set_io_throttle", make_limit(disk, write_limit))
+
+    def bytes_written(self, disk: Disk) -> int:
+        """What the disk has taken since QEMU started, by QEMU's own count."""
+        with self.qmp() as qmp:
+            (row,) = (row for row in qmp.execute("query-blockstats") if row.get("qdev") == device_name(disk))
+            return int(row["stats"]["wr_bytes"])
 
     def wait_login(self, timeout: float = SSH_TIMEOUT) -> float:
         """Wait for the login prompt and return the seconds that the kernel and the system took to it."""
@@ -237,5 +244,7 @@ def qemu_arguments(accelerator: str, hardware: Hardware, plug: Plug, control: Pa
     machine += ["-chardev", "stdio,id=serial0,signal=off", "-serial", "chardev:serial0"]
     machine += ["-qmp", f"unix:{control},server=on,wait=off", "-device", "virtio-rng-pci"]
     network = f"tap,id=net0,ifname={plug.tap},script=no,downscript=no"
-    machine += ["-netdev", network, "-device", f"virtio-net-pci,netdev=net0,mac={plug.mac},bootindex=0"]
+    # A kernel that QEMU brings along takes the first place for itself.
+    first = "" if hardware.direct else ",bootindex=0"
+    machine += ["-netdev", network, "-device", f"virtio-net-pci,netdev=net0,mac={plug.mac}{first}"]
     return [*machine, *device_arguments(hardware.disks), *hardware.more]

@@ -29,7 +29,8 @@ GUESTS = range(10, 100)  # a guest's number is the last byte of its MAC and of i
 LEASE = "2h"
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 
-BOOT_SCRIPT = "#!ipxe\nchain boot-${net0/mac:hexhyp}.ipxe\n"
+MAC_BY_IPXE = "${net0/mac:hexhyp}"  # iPXE's word for the address of its card, with dashes
+BOOT_SCRIPT = f"#!ipxe\nchain boot-{MAC_BY_IPXE}.ipxe\n"
 GUEST_SCRIPT = """#!ipxe
 kernel {files}/vmlinuz initrd=initramfs {cmdline}
 initrd --name initramfs {files}/initramfs
@@ -44,6 +45,7 @@ class Plug:
     tap: str
     mac: str
     address: str
+    cmdline: str  # the kernel's, as iPXE would have filled it in
 
 
 class Network:
@@ -141,16 +143,18 @@ class Network:
         if not self._server:
             raise CommandFailed("The lab's network is not up")
         number = next(self._numbers)
-        plug = Plug(f"tap{number}", mac_of(number), f"10.77.0.{number}")
+        files = f"http://{ADDRESS}:{self._server.port}"
+        cmdline = cmdline.replace("{files}", files)
+        dashed = mac_of(number).replace(":", "-")
+        plug = Plug(f"tap{number}", mac_of(number), f"10.77.0.{number}", cmdline.replace(MAC_BY_IPXE, dashed))
         for command in (
             f"tuntap add dev {plug.tap} mode tap",
             f"link set {plug.tap} master {BRIDGE}",
             f"link set {plug.tap} up",
         ):
             run(["ip", "-netns", self.name, *command.split()], timeout=30)
-        files = f"http://{ADDRESS}:{self._server.port}"
-        script = GUEST_SCRIPT.format(files=files, cmdline=cmdline.replace("{files}", files))
-        (self._folder / f"tftp/boot-{plug.mac.replace(':', '-')}.ipxe").write_text(script)
+        script = GUEST_SCRIPT.format(files=files, cmdline=cmdline)
+        (self._folder / f"tftp/boot-{dashed}.ipxe").write_text(script)
         return plug
 
     def unplug(self, plug: Plug) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 
@@ -23,10 +25,17 @@ class Qmp:
         self._read()  # the greeting
         self.execute("qmp_capabilities")
 
-    def execute(self, command: str, **arguments: object) -> Any:
-        """Run one command and return what it returns; an underscore in an argument's name stands for a dash."""
-        named = {name.replace("_", "-"): value for name, value in arguments.items()}
-        request = json.dumps({"execute": command, "arguments": named})
+    def __enter__(self) -> Qmp:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def execute(self, command: str, arguments: Mapping[str, object] | None = None) -> Any:
+        """Run one command and return what it returns."""
+        request = json.dumps({"execute": command, "arguments": arguments or {}})
         self._socket.sendall(request.encode() + b"\n")
         while True:
             answer = self._read()

@@ -13,7 +13,8 @@ BOOT = "linux-image-amd64 dracut dracut-network dracut-live dracut-squash isc-dh
 PYTHON = """python3 python3-gi python3-pydbus python3-psutil python3-pyudev python3-rich python3-requests
     python3-click python3-cryptography python3-jinja2 python3-yaml"""
 TOOLS = """nvme-cli hdparm sg3-utils smartmontools mdadm lvm2 dmsetup cryptsetup-bin fdisk e2fsprogs xfsprogs
-    gfs2-utils ocfs2-tools nbd-client dmidecode pciutils usbutils ethtool lsscsi"""
+    gfs2-utils ocfs2-tools nbd-client dmidecode pciutils usbutils ethtool lsscsi bcache-tools efibootmgr ipmitool
+    tpm2-tools mmc-utils"""
 # Not here on purpose: a time service and an update service, which would try public addresses, and
 # multipath-tools, which would take disks into maps of its own.
 PACKAGES = tuple(f"{BASE} {BOOT} {PYTHON} {TOOLS}".split())
@@ -124,6 +125,8 @@ LAB_FILES = {
     "etc/resolv.conf": (0o644, "# the lab has no name server\n"),
     "etc/fstab": (0o644, "# a live system mounts nothing by itself\n"),
     "etc/mdadm/mdadm.conf": (0o644, "# the agent must see members, not arrays\nAUTO -all\n"),
+    # What is registered as soon as it is plugged in would be held before the agent has looked at it.
+    "etc/udev/rules.d/69-bcache.rules": (0o644, "# the agent must see members, not bcaches\n"),
     "etc/lvm/lvmlocal.conf": (0o644, "global {\n    event_activation = 0\n}\n"),
     "etc/ssh/sshd_config.d/lab.conf": (
         0o644,

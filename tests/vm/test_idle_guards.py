@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from .by_hand import paths_of, run_wipe
 from .command import end, spawn
 from .contract import disk_row, reasons_of
 from .disks import MIB, Disk, file_hash, make_disk
@@ -16,7 +17,6 @@ from .guards import STATES, State
 from .guest import Guest
 from .lab import Lab
 from .network import ADDRESS
-from .test_idle_guest import run_wipe
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
 
@@ -63,12 +63,6 @@ def hashes(guest: Guest, disks: dict[State, Disk]) -> dict[str, str]:
     """What is on every guarded disk now, as the host sees it."""
     guest.run("udevadm settle; sync")
     return {state.serial: file_hash(disk.path) for state, disk in disks.items()}
-
-
-def paths_of(guest: Guest) -> dict[str, str]:
-    """The kernel's names of the disks in this boot, by serial."""
-    lines = guest.run("lsblk --nodeps --noheadings --output SERIAL,PATH").splitlines()
-    return {line.split()[0]: line.split()[1] for line in lines if len(line.split()) == 2}
 
 
 @pytest.mark.parametrize("state", STATES, ids=[state.name for state in STATES])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from .by_hand import run_wipe
 from .contract import disk_row, reasons_of, task_of
 from .disks import Disk, count_traces, file_hash
 from .guest import Guest
@@ -17,17 +16,9 @@ from .lab import Lab
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
 
 
-def run_wipe(guest: Guest, *options: str, task: str = "wipe", timeout: float = 240) -> tuple[int, dict[str, Any]]:
-    """`liveagent run` by hand: its exit status and its result."""
-    done = guest.attempt(f"liveagent run {task} {' '.join(options)} --yes --json", timeout=timeout)
-    assert done.stdout, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
-    return done.returncode, result
-
-
 def test_inventory_names_every_disk(idle_guest: Guest, idle_disks: dict[str, Disk]) -> None:
     text = idle_guest.run("liveagent inventory --json")
-    assert all(serial in text for serial in idle_disks)
+    assert all(disk.serial in text for disk in idle_disks.values())
 
 
 def test_doctor_finds_it_fit(idle_guest: Guest) -> None:

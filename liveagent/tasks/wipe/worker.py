@@ -13,7 +13,6 @@ from liveagent.events import JSON, Verdict, worst
 from liveagent.host import Cancelled, CommandError
 from liveagent.machine.contents import probe_contents
 from liveagent.machine.disks import probe_disk
-from liveagent.machine.drive import probe_drive
 from liveagent.machine.smart import compare
 from liveagent.options import render_value
 from liveagent.report.lines import render_bytes
@@ -21,7 +20,7 @@ from liveagent.tasks import Context
 from liveagent.tasks.wipe import ata, nvme, opal, scsi
 from liveagent.tasks.wipe import overwrite as disk_io
 from liveagent.tasks.wipe.account import Account, describe_disk
-from liveagent.tasks.wipe.decide import Order, describe_held
+from liveagent.tasks.wipe.decide import Order, describe_held, probe_drives
 from liveagent.tasks.wipe.firmware import Erased, Job, Joint, Look, NotBegun, Stage, Unconfirmed
 from liveagent.tasks.wipe.flow import Flow, spans
 from liveagent.tasks.wipe.guards import Armed, Refusal, arm
@@ -306,7 +305,7 @@ class Worker:
         except OSError as error:
             if error.errno != errno.EINVAL:  # a device that has no partitions
                 account.say(f"Failed to re-read the partition table: {error.strerror}, ignoring")
-        drive = probe_drive(host, self.disk)
+        drive = probe_drives(host, [self.disk])[self.disk.name]
         left = self._find_signatures()
         if left and self._technique.is_firmware and not account.row.get("also_overwrite"):
             # What a changed key makes of the disk may look like anything, and some drives keep their first sectors.
