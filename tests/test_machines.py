@@ -29,9 +29,9 @@ def test_identity_and_live_image(lab: Replay) -> None:
     """A live image that came over HTTP is known as one, and none of the disks is its medium."""
     machine = probe_machine(lab)
     assert machine.identity.serial == "LABIDLE"
-    assert machine.identity.boot_mac == "52:54:00:77:00:0f"
+    assert machine.identity.boot_mac == "52:54:00:77:00:0a"
     assert machine.live.is_live and machine.live.disks == ()
-    assert [address for nic in machine.nics for address in nic.addresses] == ["10.77.0.15"]
+    assert [address for nic in machine.nics for address in nic.addresses] == ["10.77.0.10"]
 
 
 def test_disks(lab: Replay) -> None:
@@ -39,32 +39,38 @@ def test_disks(lab: Replay) -> None:
     machine = probe_machine(lab)
     assert machine.layers == () and machine.encode()["layers"] == []
     disks = {disk.name: disk for disk in machine.disks}
-    found = {disk.serial: disk.transport for disk in disks.values() if disk.serial}
-    guarded = {serial: transport for serial, transport in found.items() if serial.startswith("GUARD-")}
-    assert len(guarded) == 16 and set(guarded.values()) == {Transport.SCSI}
-    assert {serial: found[serial] for serial in found if serial not in guarded} == {
-        "NVME0101": Transport.NVME,
-        "SCSI0101": Transport.SCSI,
-        "SATA0101": Transport.SATA,
-        "USB0101": Transport.USB,
-    }
-    assert [content.kind for content in disks["sdp"].contents] == ["gpt", "vmfs"]
+    assert [(disk.serial, disk.transport, disk.nvme_namespace) for disk in disks.values() if disk.serial] == [
+        ("NVME0101", Transport.NVME, 1),
+        ("TWIN0101", Transport.NVME, 1),
+        ("TWIN0101", Transport.NVME, 2),
+        ("SCSI0101", Transport.SCSI, None),
+        ("PULL0101", Transport.SCSI, None),
+        ("SATA0101", Transport.SATA, None),
+        ("USB0101", Transport.USB, None),
+    ]
     assert [use.by for use in disks["loop0"].uses] == ["/run/rootfsbase"]
 
 
 def test_what_a_wipe_would_do(lab: Replay) -> None:
-    """A dry run on the recorded server: the NVMe by its firmware, clusters' disks refused, the USB disk left out."""
+    """A dry run on the recorded server: each drive by its own words, both namespaces of one, the USB disk left out."""
     preview = TASK.preview(lab, probe_machine(lab), WipeOptions())
-    techniques = {row["serial"]: row["technique"] for row in preview.data["wipe"]}
-    assert techniques["NVME0101"] == "nvme-format-user"
-    assert techniques["SCSI0101"] == techniques["SATA0101"] == techniques["GUARD-lvm"] == "overwrite"
-    refused = {row["serial"]: row["reasons"][0]["code"] for row in preview.data["refused"]}
-    assert refused == {
-        "GUARD-gpfs-partition": "wipe.guard.gpfs",
-        "GUARD-vmfs-partition": "wipe.guard.vmfs",
-        "GUARD-vmfs-mbr": "wipe.guard.vmfs",
-    }
+    rows = {row["path"]: row for row in preview.data["wipe"]}
+    formatted = ["/dev/nvme0n1", "/dev/nvme1n1", "/dev/nvme1n2"]
+    assert [path for path in rows if rows[path]["technique"] == "nvme-format-user"] == formatted
+    assert {rows[path]["method"] for path in formatted} == {"purge"}
+    others = [path for path in rows if path not in formatted]
+    assert {(rows[path]["technique"], rows[path]["method"]) for path in others} == {("overwrite", "clear")}
+    assert len(others) == 3 and "Security Erase" in rows["/dev/sdc"]["why"]
+    assert not preview.data["refused"]
     assert [row["serial"] for row in preview.data["skipped"]] == ["USB0101"]
+    assert preview.verdict is Verdict.PASS
+
+
+def test_purge_alone_refuses_what_has_none(lab: Replay) -> None:
+    """`method=purge` on the recorded server: what cannot be purged is refused, with the drive's own reason."""
+    preview = TASK.preview(lab, probe_machine(lab), WipeOptions(method="purge"))
+    assert {row["serial"] for row in preview.data["wipe"]} == {"NVME0101", "TWIN0101"}
+    assert {row["reasons"][0]["code"] for row in preview.data["refused"]} == {"wipe.method.no_purge"}
     assert preview.verdict is Verdict.REFUSED
 
 
