@@ -618,3 +618,16 @@ BLIND = [
 def test_who_need_not_be_read(drive: Drive, psid: str, size: int, is_taken: bool) -> None:
     """A disk that cannot be read may belong to a cluster; only a drive that erases itself, or is reverted, may not."""
     assert can_be_blind(Held(make_disk(size=size), ()), drive, psid) is is_taken
+
+
+def test_running_ata_and_scsi_sanitizes_are_waited_for(make_loop: MakeLoop, identify: str) -> None:
+    """The same for the other protocols: nothing is sent but the question how it stands."""
+    running = dataclasses.replace(sanitizing(identify), status=parse_sanitize_status(BUSY))
+    bench = ata_bench(make_loop, running)
+    bench.blank()
+    row = bench.run([Answer("--sanitize-status", BUSY), Answer("--sanitize-status", ENDED)])
+    assert (row["verdict"], row["status"], row["method"]) == ("warn", "erased", "purge")
+    bench = scsi_bench(make_loop, "block", state=ScsiState.SANITIZING)
+    bench.blank()
+    row = bench.run([Answer("sg_requests", SCSI_BUSY), Answer("sg_requests", SCSI_FAILED)])
+    assert (row["verdict"], row["status"]) == ("unknown", "not-erased")

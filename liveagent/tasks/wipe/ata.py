@@ -66,11 +66,9 @@ def read_status(status: AtaSanitizeStatus | None) -> Look | None:
     return Look(Stage.DONE if status.completed else Stage.IDLE)
 
 
-def await_sanitize(job: Job, first: Look) -> None:
-    """Wait for a sanitize that runs already, since an earlier boot. Raises Unconfirmed."""
-    last, _ = follow(job, lambda: read_status(probe_sanitize_status(job.host, job.disk.path)), first)
-    if last.stage is not Stage.DONE:
-        raise Unconfirmed(f"the sanitize that was found running ended {last.stage.value}")
+def look_at(job: Job) -> Look | None:
+    """Where the drive says that its sanitize stands."""
+    return read_status(probe_sanitize_status(job.host, job.disk.path))
 
 
 def _sanitize(job: Job, action: str) -> Erased:
@@ -80,7 +78,7 @@ def _sanitize(job: Job, action: str) -> Erased:
     said = _run(job.host, [CONSENT, *SANITIZE[action], path], START_TIMEOUT)
     if is_refused(said):
         raise NotBegun(f"the drive refused it: {_first_line(said)}")
-    last, seen = follow(job, lambda: read_status(probe_sanitize_status(job.host, path)))
+    last, seen = follow(job, lambda: look_at(job))
     if last.stage is Stage.IDLE and not seen:
         raise NotBegun("the drive is idle, and has completed no sanitize: hdparm said that it was started")
     if last.stage is not Stage.DONE:

@@ -69,13 +69,6 @@ def read_log(log: SanitizeLog | None) -> Look | None:
     return Look(stages[log.state], log.progress if log.state is SanitizeState.RUNNING else None)
 
 
-def await_sanitize(job: Job, facts: NvmeFacts, first: Look) -> None:
-    """Wait for a sanitize that runs already, since an earlier boot. Raises Unconfirmed."""
-    last, _ = follow(job, lambda: look_at(job.host, facts.controller), first)
-    if last.stage is not Stage.DONE:
-        raise Unconfirmed(f"the sanitize that was found running ended {last.stage.value}")
-
-
 def _sanitize(job: Job, facts: NvmeFacts, action: str) -> Erased:
     device = f"/dev/{facts.controller}"
     before = probe_sanitize_log(job.host, facts.controller)

@@ -50,10 +50,3 @@ def read_state(state: ScsiState, progress: float | None) -> Look | None:
         ScsiState.READY: Stage.DONE,
     }
     return Look(stages[state], progress) if state in stages else None
-
-
-def await_sanitize(job: Job, first: Look) -> None:
-    """Wait for a sanitize that runs already, since an earlier boot. Raises Unconfirmed."""
-    last, _ = follow(job, lambda: look_at(job), first)
-    if last.stage is not Stage.DONE:
-        raise Unconfirmed(f"the sanitize that was found running ended {last.stage.value}")

@@ -21,7 +21,7 @@ from liveagent.tasks.wipe import ata, nvme, opal, scsi
 from liveagent.tasks.wipe import overwrite as disk_io
 from liveagent.tasks.wipe.account import Account, describe_disk
 from liveagent.tasks.wipe.decide import Order, describe_held, probe_drives
-from liveagent.tasks.wipe.firmware import Erased, Job, Joint, Look, NotBegun, Stage, Unconfirmed
+from liveagent.tasks.wipe.firmware import Erased, Job, Joint, Look, NotBegun, Stage, Unconfirmed, await_running
 from liveagent.tasks.wipe.flow import Flow, spans
 from liveagent.tasks.wipe.guards import Armed, Refusal, arm
 from liveagent.tasks.wipe.marks import Marks
@@ -227,17 +227,13 @@ class Worker:
     def _await_running(self, armed: Armed) -> bool:
         """Wait for a sanitize that an earlier boot began; whether that is all there is to do."""
         drive, job = self._order.drive, self._make_job(armed)
-        found: tuple[str, Callable[[Look], None], Look | None] = ("", lambda first: None, None)
+        name, first = "", None
         if drive.nvme and drive.nvme.log:
-            facts = drive.nvme
-            found = (f"nvme-sanitize-{drive.nvme.log.action}", lambda first: nvme.await_sanitize(job, facts, first),
-                     nvme.read_log(drive.nvme.log))  # fmt: skip
+            name, first = f"nvme-sanitize-{drive.nvme.log.action}", nvme.read_log(drive.nvme.log)
         elif drive.ata and drive.ata.status:
-            found = ("ata-sanitize", lambda first: ata.await_sanitize(job, first), ata.read_status(drive.ata.status))
+            name, first = "ata-sanitize", ata.read_status(drive.ata.status)
         elif drive.scsi:
-            look = scsi.read_state(drive.scsi.state, drive.scsi.progress)
-            found = ("scsi-sanitize", lambda first: scsi.await_sanitize(job, first), look)
-        name, wait, first = found
+            name, first = "scsi-sanitize", scsi.read_state(drive.scsi.state, drive.scsi.progress)
         if first is None or first.stage is not Stage.RUNNING:
             return False
         self._begun = True
@@ -246,7 +242,7 @@ class Worker:
         self.account.label = name
         self.account.measure(1)
         self.account.say(f"{name} runs already, since before this boot: waiting for it")
-        wait(first)
+        await_running(job, self._make_look(job), first)
         had_size = bool(self.disk.size)
         if not had_size:
             self._measure_anew()
@@ -265,6 +261,13 @@ class Worker:
         else:
             self._overwrite_too(armed)
         return True
+
+    def _make_look(self, job: Job) -> Callable[[], Look | None]:
+        """How to ask this drive where its sanitize stands."""
+        facts = self._order.drive.nvme
+        if facts:
+            return lambda: nvme.look_at(job.host, facts.controller)
+        return lambda: ata.look_at(job) if self._order.drive.ata else scsi.look_at(job)
 
     def _measure_anew(self) -> None:
         """A SCSI drive that was erasing itself when the kernel found it has no size before it is asked again."""
