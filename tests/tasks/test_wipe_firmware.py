@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -631,3 +632,12 @@ def test_running_ata_and_scsi_sanitizes_are_waited_for(make_loop: MakeLoop, iden
     bench.blank()
     row = bench.run([Answer("sg_requests", SCSI_BUSY), Answer("sg_requests", SCSI_FAILED)])
     assert (row["verdict"], row["status"]) == ("unknown", "not-erased")
+
+
+def test_sanitize_that_was_waited_for_and_left_a_file_system(make_loop: MakeLoop) -> None:
+    """The drive says that it is done, and an ext4 is still there: the only witness there is, and it is heard."""
+    bench = nvme_bench(make_loop, log=parse_sanitize_log(RUNNING))
+    subprocess.run(["mkfs.ext4", "-q", "-F", bench.device], check=True, timeout=60)
+    row = bench.run([Answer(ASK_LOG, RUNNING), Answer(ASK_LOG, DONE)])
+    assert (row["verdict"], row["status"]) == ("unknown", "not-erased")
+    assert "ext4" in row["after"]["holds"]  # type: ignore[index]

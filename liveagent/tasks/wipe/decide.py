@@ -16,7 +16,7 @@ from liveagent.machine.ata import AtaSanitizeState
 from liveagent.machine.disks import Disk
 from liveagent.machine.drive import Drive, probe_drive
 from liveagent.machine.nvme import SanitizeState
-from liveagent.machine.raid import RaidSurvey, probe_raid
+from liveagent.machine.raid import RaidSurvey, describe_volume, probe_raid
 from liveagent.machine.scsi import ScsiState
 from liveagent.report.lines import render_bytes
 from liveagent.tasks import Preview
@@ -24,7 +24,7 @@ from liveagent.tasks.wipe.account import describe_disk
 from liveagent.tasks.wipe.dismantle import render_steps
 from liveagent.tasks.wipe.guards import Reason
 from liveagent.tasks.wipe.options import WipeOptions
-from liveagent.tasks.wipe.select import Chosen, Held, Selection, choose_disks
+from liveagent.tasks.wipe.select import Chosen, Held, Selection, choose_disks, is_same_medium
 from liveagent.tasks.wipe.technique import Choice, choose_techniques, find_exceptions, find_lock
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ def probe_drives(host: Host, disks: Sequence[Disk]) -> dict[str, Drive]:
     One that hangs in the kernel is left alone after a while, and one whose answer nobody understands says nothing:
     neither holds up the others.
     """
-    found = {disk.name: Drive(silent=True) for disk in disks}
+    found = {disk.name: Drive(zoned="", volume=describe_volume(disk.vendor, disk.model), silent=True) for disk in disks}
 
     def ask(disk: Disk) -> None:
         try:
@@ -113,8 +113,8 @@ def probe_drives(host: Host, disks: Sequence[Disk]) -> dict[str, Drive]:
             found[disk.name] = drive
 
     errors: list[BaseException] = []
-    limit = time.monotonic() + PROBE_LIMIT
     for start in range(0, len(disks), ASKED_AT_ONCE):
+        limit = time.monotonic() + PROBE_LIMIT
         group = [_start(ask, disk, errors) for disk in disks[start : start + ASKED_AT_ONCE]]
         for thread in group:
             thread.join(max(0.0, limit - time.monotonic()))
@@ -159,6 +159,10 @@ def _take_unreadable(host: Host, selection: Selection, options: WipeOptions, dri
     """
     held = [one for one in selection.refused if all(reason.code in BLIND for reason in one.reasons)]
     drives.update(probe_drives(host, [one.disk for one in held if one.disk.name not in drives]))
+    # A second path of a medium that is held back, or that is wiped by another name, is neither.
+    seen = [one.disk for one in selection.chosen]
+    seen += [one.disk for one in (*selection.skipped, *selection.refused)]
+    held = [one for one in held if not any(is_same_medium(disk, one.disk) for disk in seen)]
     taken = [one for one in held if can_be_blind(one, drives[one.disk.name], options.find_psid(one.disk.serial))]
     return dataclasses.replace(
         selection,

@@ -11,7 +11,7 @@ import dataclasses
 import enum
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Callable
 
 from liveagent.host import Cancelled, Host
@@ -155,6 +155,7 @@ class Joint:
         self._members = members
         self._gone: set[str] = set()
         self._ready: dict[str, set[str]] = {}
+        self._given: set[str] = set()
         self._ended: dict[str, Erased | BaseException] = {}
         self._turn = threading.Condition()
 
@@ -177,14 +178,16 @@ class Joint:
             self._give(technique, command)
         with self._turn:
             while technique not in self._ended:
-                self._wait(job)
+                if min(self._members) in self._gone and technique in self._given:
+                    raise Unconfirmed("the command was given for all of the drive, and nobody saw how it ended")
+                self._wait(job, but=self._gone if technique in self._given else frozenset())
             ended = self._ended[technique]
         if isinstance(ended, BaseException):
             raise ended
         return ended
 
-    def _wait(self, job: Job) -> None:
-        if self._gone:
+    def _wait(self, job: Job, but: Collection[str] = frozenset()) -> None:
+        if self._gone.difference(but):
             names = ", ".join(sorted(self._gone))
             raise NotBegun(f"{names}, of the same drive, is not erased by a command for all of it")
         self._turn.wait(0.2)
@@ -193,6 +196,10 @@ class Joint:
 
     def _give(self, technique: str, command: Callable[[], Erased]) -> None:
         ended: Erased | BaseException
+        with self._turn:
+            if self._gone:
+                raise NotBegun(f"{', '.join(sorted(self._gone))}, of the same drive, is not erased")
+            self._given.add(technique)
         try:
             ended = command()
         except BaseException as error:  # raised again in every member

@@ -11,7 +11,17 @@ from liveagent.events import JSON, Verdict
 from liveagent.tasks.wipe.account import Account
 from liveagent.tasks.wipe.flow import Flow, Span, Work
 from liveagent.tasks.wipe.guards import Armed
-from liveagent.tasks.wipe.overwrite import Damage, Digest, Medium, TooManyErrors, Trouble, clip, cut_out
+from liveagent.tasks.wipe.overwrite import (
+    RANGE_LIMIT,
+    Damage,
+    Digest,
+    Medium,
+    TooManyErrors,
+    Trouble,
+    Vanished,
+    clip,
+    cut_out,
+)
 from liveagent.tasks.wipe.pattern import Buffer, make_pattern
 from liveagent.tasks.wipe.samples import choose_samples, describe_places
 
@@ -28,7 +38,10 @@ class Marks:
         self._account = account
         self._medium = Medium(armed, account.note_answer)
         self._mark = make_pattern("random")
-        self._seed, self._digest_seed = secrets.randbits(32), secrets.randbits(32)
+        self._seed = secrets.randbits(32)
+        # The same places before and after, also where an erase that never began was tried before.
+        known = account.row.get("before", {}).get("digest_seed")
+        self._digest_seed = secrets.randbits(32) if known is None else known
         size, sector = self._medium.size, self._medium.sector
         # Somebody who wants no read-back is shown one all the same: without it a firmware erase proves nothing.
         self._samples = choose_samples(size, "sample" if verify == "none" else verify, sector, self._seed)
@@ -85,9 +98,12 @@ class Marks:
         def work(buffer: Buffer, span: Span) -> None:
             try:
                 self._medium.read(buffer, span)
-            except OSError:
-                account.note_answer()
+            except OSError as error:
+                if not account.note_answer():
+                    raise Vanished(error.strerror) from None
                 unreadable.add()
+                if unreadable.number > RANGE_LIMIT:
+                    raise TooManyErrors([Trouble(span.offset, span.length, "cannot be read")]) from None
                 return
             if holds_any(bytes(buffer.view[: span.length]), self._mark.expected(span.offset, span.length)):
                 held.add(Trouble(span.offset, span.length, "still holds what was there before"))

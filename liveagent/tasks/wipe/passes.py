@@ -26,11 +26,12 @@ RECORD_EVERY = 5.0
 CLAIM_ENDS = 4 * MIB
 
 
-def is_under_way(account: Account, armed: Armed, options: WipeOptions) -> bool:
-    """Whether an earlier sitting had come to overwriting this disk as it is wanted now."""
+def find_passed(account: Account, armed: Armed, options: WipeOptions) -> tuple[str, ...]:
+    """The techniques that never began in an earlier sitting, which then came to overwriting the disk as wanted now."""
     overwrite = Overwrite(account, armed, options, "")
     try:
-        return overwrite.find_record() is not None
+        found = overwrite.find_record()
+        return found.passed if found else ()
     finally:
         overwrite.close()
 
@@ -63,6 +64,7 @@ class Overwrite:
             patterns=options.patterns,
             seed=secrets.token_hex(32),
             digest_seed=secrets.randbits(32),
+            passed=tuple(row["technique"] for row in account.row.get("fallbacks", ())),
             contents=tuple(dict.fromkeys(content.kind for content in disk.contents)),
         )
 

@@ -52,7 +52,8 @@ class Record:
 
     `phase` is "write", or "verify" when all passes are done. `seed` makes the keys of all passes. `digest` is the sum
     over samples of what was there before, `unreadable` how many of those could not be read, `digest_seed` chose them;
-    which places are read back at the end no record knows. `body` is what lies before the reserved space.
+    which places are read back at the end no record knows. `passed`: techniques that never began
+    before it. `body` is what lies before the reserved space.
     """
 
     serial: str
@@ -65,6 +66,7 @@ class Record:
     digest: str = ""
     unreadable: int = 0
     contents: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
     phase: str = "write"
     number: int = 0
     offset: int = 0
@@ -87,7 +89,7 @@ class Record:
         values: dict[str, Any] = {field.name: document[field.name] for field in dataclasses.fields(cls)}
         values["errors"] = tuple(Trouble(**trouble) for trouble in values["errors"])
         values["sittings"] = tuple(Sitting.decode(sitting) for sitting in values["sittings"])
-        for name in ("patterns", "contents"):
+        for name in ("patterns", "contents", "passed"):
             values[name] = tuple(values[name])
         return cls(**values)
 
@@ -107,10 +109,17 @@ def find_fault(record: Record) -> str:
         return "its seed is none"
     if not record.sittings or len(record.errors) > RANGE_LIMIT:
         return "it says of no run, or of more errors than a wipe goes on with"
+    if not all(_is_place(one) for one in record.errors):
+        return "an error in it is none"
     lost = sum(trouble.length for trouble in record.errors)
     if lost > SECTOR_LIMIT * PAGE or any(not 0 <= one.offset <= one.end <= record.size for one in record.errors):
         return "its errors are not on the disk, or too many"
     return ""
+
+
+def _is_place(trouble: Trouble) -> bool:
+    numbers = (trouble.offset, trouble.length)
+    return all(isinstance(number, int) and number % 512 == 0 for number in numbers) and isinstance(trouble.message, str)
 
 
 def find_reserved(disk: Disk) -> Span | None:
@@ -134,7 +143,7 @@ def parse_record(slot: bytes) -> Record | None:
     """The record of a slot; None where there is none, or it is not whole."""
     head, newline, rest = slot.partition(b"\n")
     words = head[len(MAGIC) :].split()
-    if not newline or not head.startswith(MAGIC) or len(words) != 2 or not words[1].isdigit():
+    if not newline or not head.startswith(MAGIC) or len(words) != 2 or not re.fullmatch(rb"[0-9]{1,7}", words[1]):
         return None
     text = rest[: int(words[1])]
     if hashlib.sha256(text).hexdigest().encode() != words[0]:
@@ -142,7 +151,7 @@ def parse_record(slot: bytes) -> Record | None:
     try:
         record = Record.decode(json.loads(text))
         return None if find_fault(record) else record
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
 
 

@@ -72,6 +72,8 @@ def run(context: Context, options: WipeOptions, patience: Patience | None = None
         return _refuse_all(context, decision.selection.faults)
     decision, dismantled = _take_apart(context, decision, options)
     selection, orders = decision.selection, decision.orders
+    if selection.faults:
+        return _refuse_all(context, selection.faults)
     held = [_tell_held(context, one, Verdict.REFUSED) for one in selection.refused]
     held += [_tell_held(context, one, Verdict.SKIPPED) for one in selection.skipped]
     if not orders and not selection.refused:
@@ -111,7 +113,8 @@ def _clear(context: Context, what: str, rows: Sequence[Mapping[str, JSON]]) -> E
 
     A disk that lives may need its boot entry, and the key that the TPM holds for it.
     """
-    if not rows or any(row["status"] == "not-erased" and row["verdict"] != "skipped" for row in rows):
+    kept = [row for row in rows if row["status"] == "not-erased"]
+    if len(kept) == len(rows) or any(row["verdict"] != "skipped" for row in kept):
         return Extra(what, Verdict.SKIPPED, "not cleared, since not every disk that was asked for is erased")
     if context.cancel.is_set():
         return Extra(what, Verdict.CANCELLED, "cancelled: it was not begun")

@@ -26,7 +26,7 @@ from liveagent.tasks.wipe.flow import Flow, spans
 from liveagent.tasks.wipe.guards import Armed, Refusal, arm
 from liveagent.tasks.wipe.marks import Marks
 from liveagent.tasks.wipe.options import WipeOptions
-from liveagent.tasks.wipe.passes import Overwrite, is_under_way
+from liveagent.tasks.wipe.passes import Overwrite, find_passed
 from liveagent.tasks.wipe.pattern import make_pattern
 from liveagent.tasks.wipe.select import Held
 from liveagent.tasks.wipe.technique import CLEAR, NONE, PURGE, Technique, find_exceptions
@@ -56,6 +56,7 @@ class Worker:
         self._options = options
         self._joint = joint
         self._begun = False
+        self._was_awaited = False
         self._technique = order.choice.first
         row = self.account.row
         row["released"] = list(order.chosen.released)
@@ -72,6 +73,8 @@ class Worker:
 
     def abandon(self, summary: str) -> Mapping[str, JSON]:
         """The row of a disk that hangs, as it is left behind."""
+        if self._joint:
+            self._joint.leave(self.disk.name)
         self.account.find("wipe.stalled", Verdict.UNKNOWN, summary)
         row = {**self.unfinished(), "summary": summary}
         self.account.finish(Verdict.UNKNOWN, summary, row)
@@ -151,11 +154,11 @@ class Worker:
         techniques = self._order.choice.techniques
         last = techniques[-1]
         is_late = len(techniques) > 1 and not last.is_firmware and not self._options.also_overwrite
-        if not is_late or not is_under_way(self.account, armed, self._options):
-            return techniques
-        for technique in techniques[:-1]:
-            self._pass_over(technique, "an earlier sitting had passed it over, and overwrites already")
-        return techniques[-1:]
+        passed = find_passed(self.account, armed, self._options) if is_late else ()
+        for technique in techniques:
+            if technique.name in passed:
+                self._pass_over(technique, "it never began in an earlier sitting, which overwrites already")
+        return [technique for technique in techniques if technique.name not in passed]
 
     def _overwrite_too(self, armed: Armed) -> None:
         """On top of what the firmware has erased, where that was asked for and all is well so far."""
@@ -236,7 +239,7 @@ class Worker:
             name, first = "scsi-sanitize", scsi.read_state(drive.scsi.state, drive.scsi.progress)
         if first is None or first.stage is not Stage.RUNNING:
             return False
-        self._begun = True
+        self._begun = self._was_awaited = True
         self._technique = Technique(name, PURGE, "the drive was found erasing itself, and was waited for")
         self._note_technique(self._technique)
         self.account.label = name
@@ -310,7 +313,11 @@ class Worker:
                 account.say(f"Failed to re-read the partition table: {error.strerror}, ignoring")
         drive = probe_drives(host, [self.disk])[self.disk.name]
         left = self._find_signatures()
-        if left and self._technique.is_firmware and not account.row.get("also_overwrite"):
+        if left and self._was_awaited:
+            # No mark could be made before it: what is still there is the only witness.
+            summary = f"something is still recognised on it: {', '.join(left)}"
+            account.find("wipe.signature", Verdict.UNKNOWN, summary)
+        elif left and self._technique.is_firmware and not account.row.get("also_overwrite"):
             # What a changed key makes of the disk may look like anything, and some drives keep their first sectors.
             self._clear_ends(armed)
             left = self._find_signatures()
