@@ -85,7 +85,7 @@ def _check_disk(document: Mapping[str, Any]) -> Iterator[str]:
             yield f"the status is not-erased, and the method says {method}"
     elif method not in METHODS:
         yield f"the status is {status}, and the method says {method}"
-    elif document["verdict"] not in ("pass", "warn"):
+    elif document["verdict"] not in ("pass", "warn") and not _is_bad_sectors(document):
         yield f"the status is {status}, and the verdict {document['verdict']}"
     if status == "erased" and document["errors"]:
         yield f"the status is erased, and there are {len(document['errors'])} errors"
@@ -94,6 +94,11 @@ def _check_disk(document: Mapping[str, Any]) -> Iterator[str]:
     yield from _check_verification(document)
     yield from _check_places(document)
     yield from _check_times(document["sanitization"])
+
+
+def _is_bad_sectors(document: Mapping[str, Any]) -> bool:
+    """A disk whose bad places were named and all others erased: it failed, and is erased with exceptions."""
+    return document["verdict"] == "fail" and document["status"] == "erased-with-exceptions" and bool(document["errors"])
 
 
 def _check_verification(document: Mapping[str, Any]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from liveagent.certificate_check import list_files, parse_certificate
 from liveagent.events import EXIT_STATUS, EXIT_USAGE, Verdict
 from liveagent.host import CommandError
 from liveagent.report.spool import write_synced
+from liveagent.scrub import make_printable
 from liveagent.signature import SignatureError, sign
 from liveagent.validation import VALIDATION, Files, Signature, Verified, make_validation, verify_certificate
 
@@ -145,6 +146,10 @@ def _countersign(shell: cli.Shell, certificate: Path, files: Files, verified: Ve
 
 def render_verified(certificate: Path, verified: Verified, disks: int) -> list[str]:
     """What was found, for a person; the last line is the answer."""
+    return [make_printable(line) for line in _render(certificate, verified, disks)]
+
+
+def _render(certificate: Path, verified: Verified, disks: int) -> list[str]:
     document: Mapping[str, Any] = verified.document or {}
     check = verified.check
     lines = [f"{certificate}: {document.get('statement') or 'no certificate'}"]

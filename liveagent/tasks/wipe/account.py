@@ -79,7 +79,13 @@ class Account:
         # Set when the disk was left behind: what its thread says after that is not heard.
         self.is_closed = False
         self.codes: list[tuple[str, Verdict]] = []
-        self.row: dict[str, JSON] = {**describe_disk(disk), "bytes_written": 0, "errors": [], "exceptions": []}
+        self.row: dict[str, JSON] = {
+            **describe_disk(disk),
+            "bytes_written": 0,
+            "errors": [],
+            "exceptions": [],
+            "reasons": [],
+        }
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -97,6 +103,8 @@ class Account:
         if self.is_closed:
             return
         self.codes.append((code, verdict))
+        if verdict not in (Verdict.PASS, Verdict.WARN):
+            self.row["reasons"].append({"code": code, "text": summary})
         self.context.finding(Finding(code, verdict, self.disk.label, summary, measured or {}), self.disk.name)
 
     def check(self) -> None:

@@ -360,7 +360,7 @@ class Worker:
                 account.find("wipe.exceptions", Verdict.WARN, f"not reached: {'; '.join(exceptions)}")
         verdict = worst(account.verdicts) if account.verdicts else Verdict.PASS
         row["status"] = self._choose_status()
-        row.update(verdict=verdict.value, finished=account.now(), seconds=round(seconds, 3), reasons=[])
+        row.update(verdict=verdict.value, finished=account.now(), seconds=round(seconds, 3))
         if row["status"] == "not-erased":
             row["method"] = NONE
         row["summary"] = self._summarize()
