@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 
@@ -18,8 +19,10 @@ NAMESPACE = "liveagent-certificate"
 MACHINE = "certificate"
 # A pair of numbers, over four lines. No text of a JSON document has a line's end in it.
 _PAIR = re.compile(r"\[\n +(\d+),\n +(\d+)\n +\]")
-# Below these a live image keeps what was put there after it had started.
+# Below these a live image keeps what was put there after it had started,
 AFTER_START = ("/run/", "/dev/shm/", "/tmp/")
+# except where the medium that it started from is mounted.
+MEDIUM = ("/run/initramfs/", "/run/live/", "/run/archiso/", "/run/rootfsbase/", "/run/overlayfs/", "/run/media/")
 
 
 def render(document: Mapping[str, JSON]) -> str:
@@ -83,7 +86,11 @@ def describe_origin(key: str, origin: str) -> str:
 def is_from_image(key: str, origin: str, is_live: bool) -> bool:
     """Whether the key lies in the live image, for anyone who can download it."""
     place = origin if is_key_text(key) else key
-    return is_live and place.startswith("/") and not place.startswith(AFTER_START)
+    if not is_live or not place.startswith("/"):
+        return False
+    # Two slashes at the front stay two.
+    place = "/" + os.path.normpath(place).lstrip("/")
+    return not place.startswith(AFTER_START) or place.startswith(MEDIUM)
 
 
 def choose_note(key: str, origin: str, is_live: bool) -> str:

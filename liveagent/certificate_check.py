@@ -93,7 +93,6 @@ def _check_disk(document: Mapping[str, Any]) -> Iterator[str]:
         yield "the status is erased-with-exceptions, and none is named"
     yield from _check_verification(document)
     yield from _check_places(document)
-    yield from _check_times(document["sanitization"])
 
 
 def _is_bad_sectors(document: Mapping[str, Any]) -> bool:
@@ -138,13 +137,6 @@ def _are_pairs(values: Sequence[Any]) -> bool:
     )
 
 
-def _check_times(document: Mapping[str, Any]) -> Iterator[str]:
-    # RFC 3339 in UTC, all of one form: what sorts first was first.
-    started, finished = document.get("started"), document.get("finished")
-    if isinstance(started, str) and isinstance(finished, str) and started > finished:
-        yield f"it finished at {finished}, before it started at {started}"
-
-
 # -- a machine --------------------------------------------------------------------------------------
 
 
@@ -170,7 +162,6 @@ def _check_machine(document: Mapping[str, Any]) -> Iterator[str]:
     for disk in disks:
         if disk["status"] == "not-erased" and disk["method"] != "none":
             yield f"{disk['serial']} is not erased, and its method says {disk['method']}"
-    yield from _check_times(document)
 
 
 def count_lines(disks: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -186,6 +177,31 @@ def count_lines(disks: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         "refused": refused,
         "left_out": len(disks) - len(asked),
     }
+
+
+def list_notes(document: Mapping[str, Any], texts: Mapping[str, str] | None = None) -> Iterator[str]:
+    """What to know of a certificate that may be good all the same; `texts` as `list_disagreements` has them."""
+    times = document if document.get("kind") == "machine" else document.get("sanitization")
+    times = times if isinstance(times, dict) else {}
+    # RFC 3339 in UTC, all of one form: what sorts first was first.
+    started, finished = times.get("started"), times.get("finished")
+    if isinstance(started, str) and isinstance(finished, str) and started > finished:
+        yield f"by the server's clock it finished at {finished}, before it started at {started}: the clock was set"
+    lines = document.get("disks")
+    for line in lines if isinstance(lines, list) else ():
+        if isinstance(line, dict) and not line.get("certificate") and line.get("verdict") not in ("refused", "skipped"):
+            yield f"{line.get('path')} {line.get('serial')} has no certificate of its own"
+    for name, text in (texts or {}).items():
+        disk = parse_certificate(text)
+        if isinstance(disk, dict):
+            yield from (f"{name}: {note}" for note in list_notes(disk))
+
+
+def find_time(document: Mapping[str, Any]) -> str:
+    """When a certificate says that it was made; "" where it does not."""
+    times = document if document.get("kind") == "machine" else document.get("sanitization")
+    finished = times.get("finished") if isinstance(times, dict) else None
+    return finished if isinstance(finished, str) else ""
 
 
 def list_files(document: Mapping[str, Any]) -> list[str]:

@@ -29,10 +29,14 @@ class UnknownSigner(SignatureError):
 
 @dataclasses.dataclass(frozen=True)
 class Signer:
-    """Who signed: the name in the file of signers ("" where none was asked for), and the key's fingerprint."""
+    """Who signed: the name in the file of signers ("" where none was asked for), and the key's fingerprint.
+
+    `valid_at` is "" where the signers let the key sign now, else the time for which they did.
+    """
 
     name: str
     key: str
+    valid_at: str = ""
 
 
 def is_key_text(key: str) -> bool:
@@ -81,21 +85,48 @@ def probe_fingerprint(host: Host, key: str) -> str:
     return found.group(1)
 
 
-def verify(host: Host, text: str, signature: str, signers: str, namespace: str) -> Signer:
+def verify(host: Host, text: str, signature: str, signers: str, namespace: str, made: str = "") -> Signer:
     """Who of an allowed-signers file (its path) signed the text.
 
+    `made`: when, RFC 3339 in UTC, by the signer's own word; a key that has expired since counts for that time.
     Raises UnknownSigner, SignatureError where the signature does not fit the text, CommandError.
     """
     with _write(signature) as path:
         try:
-            found = host.run(["ssh-keygen", "-Y", "find-principals", "-f", signers, "-s", path], timeout=TIMEOUT)
-        except CommandFailed as error:
-            raise UnknownSigner(_last_line(error.completed.stderr)) from None
-        who = next((line.strip() for line in found.stdout.splitlines() if line.strip()), "")
-        if not who:
-            raise UnknownSigner(f"{signers} names no principal for it")
-        argv = ["ssh-keygen", "-Y", "verify", "-f", signers, "-I", who, "-n", namespace, "-s", path]
-        return Signer(who, _check(host, argv, text, namespace))
+            return _verify(host, text, path, signers, namespace, "")
+        except SignatureError as error:
+            first = error
+        # ssh-keygen takes the first line with the key, which may allow it something else, or have expired.
+        lines = Path(signers).read_text("utf-8", "surrogateescape").splitlines()
+        for when in ("", made) if _make_stamp(made) else ("",):
+            for line in lines:
+                if not line.strip() or line.lstrip().startswith("#"):
+                    continue
+                with _write(f"{line}\n") as one, contextlib.suppress(SignatureError):
+                    return _verify(host, text, path, one, namespace, when)
+        raise first
+
+
+def _verify(host: Host, text: str, signature: str, signers: str, namespace: str, when: str) -> Signer:
+    """Like `verify`, from files, by the first line that has the key, at the time `when` ("": now)."""
+    # OpenSSH before 9.1 takes times of the local zone alone.
+    options, zone = (["-O", f"verify-time={_make_stamp(when)}"], {"TZ": "UTC"}) if when else ([], {})
+    argv = ["ssh-keygen", "-Y", "find-principals", *options, "-f", signers, "-s", signature]
+    try:
+        found = host.run(argv, timeout=TIMEOUT, environment=zone)
+    except CommandFailed as error:
+        raise UnknownSigner(_last_line(error.completed.stderr)) from None
+    who = next((line.strip() for line in found.stdout.splitlines() if line.strip()), "")
+    if not who:
+        raise UnknownSigner(f"{signers} names no principal for it")
+    argv = ["ssh-keygen", "-Y", "verify", *options, "-f", signers, "-I", who, "-n", namespace, "-s", signature]
+    return Signer(who, _check(host, argv, text, namespace, zone), when)
+
+
+def _make_stamp(time: str) -> str:
+    """A time in RFC 3339 as ssh-keygen takes it; "" where it is none."""
+    found = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d+)?Z", time)
+    return "".join(found.groups()[:6]) if found else ""
 
 
 def verify_unnamed(host: Host, text: str, signature: str, namespace: str) -> Signer:
@@ -105,10 +136,12 @@ def verify_unnamed(host: Host, text: str, signature: str, namespace: str) -> Sig
         return Signer("", _check(host, argv, text, namespace))
 
 
-def _check(host: Host, argv: list[str], text: str, namespace: str) -> str:
+def _check(
+    host: Host, argv: list[str], text: str, namespace: str, environment: Mapping[str, str] | None = None
+) -> str:  # fmt: skip
     """The fingerprint of the key that signed."""
     try:
-        done = host.run(argv, timeout=TIMEOUT, input=text)
+        done = host.run(argv, timeout=TIMEOUT, input=text, environment=environment)
     except CommandFailed as error:
         raise SignatureError(_last_line(error.completed.stderr)) from None
     good = _GOOD.search(done.stdout)
@@ -134,8 +167,9 @@ def _lay_out(key: str) -> Iterator[str]:
 def _write(text: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="liveagent-") as directory:
         path = Path(directory, "file")
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
+        # A signature beside a certificate may hold anything.
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(text.encode("utf-8", "surrogateescape"))
         yield str(path)
 
 

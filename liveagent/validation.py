@@ -9,7 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from liveagent.certificate import NAMESPACE, make_digest
-from liveagent.certificate_check import list_disagreements, list_files, list_problems, parse_certificate
+from liveagent.certificate_check import (
+    find_time,
+    list_disagreements,
+    list_files,
+    list_notes,
+    list_problems,
+    parse_certificate,
+)
 from liveagent.events import JSON
 from liveagent.host import Host
 from liveagent.signature import SignatureError, Signer, UnknownSigner, verify, verify_unnamed
@@ -30,12 +37,16 @@ class Signature(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """A signature that was looked at: by whom (`signer`, a name in the file of signers), by which key, or why not."""
+    """A signature that was looked at: by whom (`signer`, a name in the file of signers), by which key, or why not.
+
+    `valid_at`: the time of the document, where the key has expired since.
+    """
 
     signature: Signature
     signer: str = ""
     key: str = ""
     reason: str = ""
+    valid_at: str = ""
 
     @property
     def is_good(self) -> bool:
@@ -94,8 +105,9 @@ def verify_certificate(host: Host, files: Files, signers: str, unsigned: bool = 
 
     `unsigned` lets one pass that says itself that it is not signed. Raises CommandError where ssh-keygen is missing.
     """
-    check = check_signature(host, files.text, files.signature, signers, NAMESPACE)
     document = parse_certificate(files.text)
+    made = "" if isinstance(document, str) else find_time(document)
+    check = check_signature(host, files.text, files.signature, signers, NAMESPACE, made)
     if isinstance(document, str):
         return Verified(None, check, (f"it {document}", *_list_faults(check, None, unsigned)), ())
     problems = [*_list_faults(check, document, unsigned), *list_problems(document)]
@@ -104,18 +116,23 @@ def verify_certificate(host: Host, files: Files, signers: str, unsigned: bool = 
         problems += list_disagreements(document, files.disks)
     if files.validation is None:
         return Verified(document, check, tuple(problems), tuple(notes))
-    validated, validator, faults = _check_validation(host, files, signers)
+    validated, validator, faults = _check_validation(host, files, signers, check)
     return Verified(document, check, (*problems, *faults), tuple(notes), validated, validator)
 
 
-def check_signature(host: Host, text: str, signature: str | None, signers: str, namespace: str) -> Check:
-    """Whether a signature fits the text, and whose it is. Raises CommandError where ssh-keygen cannot be run."""
+def check_signature(
+    host: Host, text: str, signature: str | None, signers: str, namespace: str, made: str = ""
+) -> Check:  # fmt: skip
+    """Whether a signature fits the text, and whose it is; `made`: when, by the text's own word.
+
+    Raises CommandError where ssh-keygen cannot be run.
+    """
     if signature is None:
         return Check(Signature.MISSING)
     try:
         if signers:
-            found = verify(host, text, signature, signers, namespace)
-            return Check(Signature.GOOD, found.name, found.key)
+            found = verify(host, text, signature, signers, namespace, made)
+            return Check(Signature.GOOD, found.name, found.key, valid_at=found.valid_at)
         return Check(Signature.UNNAMED, "", verify_unnamed(host, text, signature, namespace).key)
     except UnknownSigner as error:
         return _check_unknown(host, text, signature, namespace, str(error))
@@ -168,6 +185,9 @@ def _list_notes(check: Check, document: Mapping[str, Any], disks: Mapping[str, s
         notes.append(f"it says that it is not signed: the key {check.key} signed it afterwards")
     if isinstance(key, dict) and key.get("note"):
         notes.append(str(key["note"]))
+    if check.valid_at:
+        notes.append(f"the key {check.key} has expired; it was valid at {check.valid_at}, when this says it was made")
+    notes += list_notes(document, disks)
     absent = [name for name in list_files(document) if name not in disks]
     if absent:
         notes.append(f"not beside it, and so not compared: {', '.join(absent)}")
@@ -185,7 +205,7 @@ def make_validation(
     checked = [
         f"signature: {verified.check.signature.value}" + (f", {verified.check.key}" if verified.check.key else "")
     ]
-    checked += ["required fields, sums and times agree"]
+    checked += ["required fields and sums agree"]
     if files.disks:
         checked.append(f"{len(files.disks)} certificates of disks agree with it")
     return {
@@ -203,12 +223,21 @@ def make_validation(
     }
 
 
+def _find_date(text: str) -> str:
+    """When a validation says that it was made; "" where it says nothing of the kind."""
+    try:
+        date = json.loads(text)["date"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return date if isinstance(date, str) else ""
+
+
 def _check_validation(
-    host: Host, files: Files, signers: str
-) -> tuple[Mapping[str, Any] | None, Check, Sequence[str]]:  # fmt: skip
+    host: Host, files: Files, signers: str, certificate: Check
+) -> tuple[Mapping[str, Any] | None, Check, Sequence[str]]:
     """(what the validator said, whose signature it is, what is wrong with it)."""
     text = files.validation or ""
-    check = check_signature(host, text, files.validation_signature, signers, VALIDATION)
+    check = check_signature(host, text, files.validation_signature, signers, VALIDATION, _find_date(text))
     faults = {
         Signature.MISSING: "the validation beside it is not signed",
         Signature.BAD: f"the validation beside it was altered: {check.reason}",
@@ -221,6 +250,8 @@ def _check_validation(
         name, digest = document["name"], document["certificate"]["sha256"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None, check, ["the validation beside it is not one"]
+    if check.key == certificate.key:
+        return None, check, [f"the validation by {name} is signed by the key of the certificate itself"]
     if digest != make_digest(files.text):
         return None, check, [f"the validation by {name} is of another text than this"]
     return document, check, []

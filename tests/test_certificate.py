@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 
 from liveagent.certificate import NAMESPACE, describe_signature, make_digest, make_file_name, probe_key, render
-from liveagent.certificate_check import list_disagreements, list_files, list_problems, parse_certificate
+from liveagent.certificate_check import (
+    find_time,
+    list_disagreements,
+    list_files,
+    list_notes,
+    list_problems,
+    parse_certificate,
+)
 from liveagent.host import Host
 from liveagent.signature import (
     SignatureError,
@@ -181,6 +188,11 @@ BEGIN = "-----BEGIN OPENSSH PRIVATE KEY-----"
     [
         ("/etc/liveagent/key", "/etc/liveagent/liveagent.conf", True, True, "proves little"),
         ("/run/liveagent/key", "kernel cmdline", True, False, ""),
+        ("/run/initramfs/live/key", "kernel cmdline", True, True, "proves little"),
+        ("/run/live/medium/key", "kernel cmdline", True, True, "proves little"),
+        ("/run/archiso/bootmnt/key", "kernel cmdline", True, True, "proves little"),
+        ("/run/../etc/liveagent/key", "kernel cmdline", True, True, "proves little"),
+        ("//etc//key", "kernel cmdline", True, True, "proves little"),
         ("/etc/liveagent/key", "/etc/liveagent/liveagent.conf", False, False, ""),
         (BEGIN, "/etc/liveagent/conf.d/a.conf", True, True, "came with the live image"),
         (BEGIN, "config https://h/c", True, False, ""),
@@ -236,7 +248,6 @@ def alter(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         (make_erased(), "verification.places", 4, "4 places were read back, and 3 positions"),
         (make_erased(), "verification.positions.1", [0, 512], "the positions add up"),
         (make_erased(), "verification.positions.1", "x", "no pair"),
-        (make_erased(), "sanitization.finished", "2020-01-01T00:00:00.000Z", "before it started"),
         (make_erased(), "media.serial", None, "media.serial is missing"),
         (make_erased(), "people", [], "people.operator.name is missing"),
         (make_erased(), "signature.signed", "yes", "signature.signed is missing"),
@@ -261,7 +272,6 @@ ROWS = [make_erased(), make_excepted(), make_failed(), make_untouched(), make_un
         ("disks.2.status", "erased", "the totals say 1 erased, and the list has 2"),
         ("disks.2.method", "purge", "is not erased, and its method says purge"),
         ("disks.0.serial", 7, "disk 1: serial is missing"),
-        ("finished", "2020-01-01T00:00:00.000Z", "before it started"),
     ],
 )
 def test_a_machine_that_contradicts_itself(path: str, value: Any, word: str) -> None:
@@ -289,6 +299,15 @@ def test_disks_are_compared() -> None:
     assert list_disagreements(document, {}) == []
 
 
+def test_a_disk_without_a_certificate_is_told() -> None:
+    """A refused disk has none, and one that was left out; of any other it is missing."""
+    document, texts = make_machine(ROWS)
+    assert list(list_notes(document, texts)) == []
+    line = next(index for index, disk in enumerate(document["disks"]) if disk["serial"] == "WWZ0K7L")
+    (note,) = list_notes(alter(document, f"disks.{line}.certificate", None))
+    assert note == "/dev/sda WWZ0K7L has no certificate of its own"
+
+
 def places(value: Any, way: str = "") -> Iterator[str]:
     """The paths to everything in a document."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -310,6 +329,8 @@ def test_anything_may_stand_anywhere(value: Any) -> None:
                 assert path == "kind"
                 continue
             assert isinstance(list_problems(altered), list) and isinstance(list_files(altered), list)
+            assert all(isinstance(note, str) for note in list_notes(altered, texts))
+            assert isinstance(find_time(altered), str)
             if not list_problems(altered) and altered["kind"] == "machine":
                 assert isinstance(list_disagreements(altered, texts), list)
 

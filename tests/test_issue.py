@@ -133,9 +133,9 @@ def test_a_directory_that_cannot_be_written(bench: Bench, key: Key) -> None:
     (bench.directory / "certificate-A1.json.new").mkdir(parents=True)
     result = bench.run(certify(), certificate_key=key.text)
     (event,) = bench.certificates
-    lines = [e.data["line"] for e in read_events(bench.spool.path) if e.type is Type.OUTPUT]
-    assert result.verdict is Verdict.PASS and event.data["signature"]
-    assert any("Failed to write" in line and "certificate-A1.json" in line for line in lines)
+    (finding,) = [e.data for e in read_events(bench.spool.path) if e.type is Type.FINDING]
+    assert result.verdict is Verdict.WARN and event.data["signature"]
+    assert finding["code"] == "certificate.write" and "certificate-A1.json" in finding["summary"]
 
 
 def test_secrets_stay(bench: Bench, key: Key) -> None:

@@ -69,6 +69,14 @@ class Desk:
     def validate(self, certificate: Path, *words: str, key: Path | None = None) -> subprocess.CompletedProcess[str]:
         return self.verify(certificate, "--validate-as", "Ada Kowalska", "--key", str(key or self.person.path), *words)
 
+    def sign(self, path: Path, key: Key, namespace: str = "liveagent-certificate") -> Path:
+        """Sign a file as it stands, with stock OpenSSH."""
+        argv = ["ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", str(key.path)]
+        text = path.read_bytes()
+        signature = path.with_name(f"{path.name}.sig")
+        signature.write_bytes(subprocess.run(argv, input=text, check=True, capture_output=True, timeout=30).stdout)
+        return signature
+
 
 MakeDesk = Callable[..., Desk]
 
@@ -130,6 +138,49 @@ def test_without_signers_it_is_said_what_is_not_known(desk: Desk) -> None:
     assert done.returncode == 0
     assert "signer-not-checked" in done.stdout and "was NOT checked" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("good as far as it goes")
+
+
+def test_which_disk_it_is_about(desk: Desk) -> None:
+    """Whoever holds the disk in his hand compares what is printed with the label; a name that was changed is said."""
+    done = desk.verify(desk.disk, "--signers", desk.signers())
+    assert "disk        ST8000NM017B, serial WWZ0K7L, /dev/sda, 8.00 TB" in done.stdout
+    assert "was issued as" not in done.stdout
+    for suffix in (".json", ".json.sig"):
+        shutil.copy(desk.directory / f"{DISK}{suffix}", desk.directory / f"certificate-OTHER{suffix}")
+    done = desk.verify(desk.directory / "certificate-OTHER.json", "--signers", desk.signers())
+    assert done.returncode == 0
+    assert f"it was issued as {DISK}.json, and is named certificate-OTHER.json here" in done.stdout
+
+
+def test_a_key_under_two_names(desk: Desk) -> None:
+    """ssh-keygen looks at the first line with the key alone, which may allow it something else."""
+    lines = (f'fleet-mail namespaces="email" {desk.key.public}', "# the same, for certificates",
+             f'fleet namespaces="liveagent-certificate" {desk.key.public}')  # fmt: skip
+    done = desk.verify(desk.disk, "--signers", desk.signers(*lines))
+    assert done.returncode == 0 and f"good, by fleet, key {desk.key.fingerprint}" in done.stdout
+    done = desk.verify(desk.disk, "--signers", desk.signers(*lines[:2]))
+    assert done.returncode == 1 and "not one of the signers'" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("until", "is_good"), [("20261125", True), ("20261124201700Z", True), ("20261124201600Z", False)]
+)
+def test_a_key_that_has_expired_since(desk: Desk, until: str, is_good: bool) -> None:
+    """A certificate outlives the key that signed it: it counts for the time it says it was made, and that is said."""
+    line = f'fleet namespaces="liveagent-certificate",valid-before="{until}" {desk.key.public}'
+    done = desk.verify(desk.disk, "--signers", desk.signers(line))
+    assert (done.returncode == 0) is is_good, done.stdout
+    assert ("has expired; it was valid at 2026-11-24T20:16:31.804Z" in done.stdout) is is_good
+
+
+def test_a_clock_that_was_set_back(make_desk: MakeDesk) -> None:
+    """A server's clock may be set while it is wiped, or start at another time after a power cut: it is told."""
+    rows = [make_erased(finished="2020-01-01T00:00:00.000Z"), make_untouched()]
+    desk = make_desk(rows=rows)
+    for certificate in (desk.disk, desk.machine):
+        done = desk.verify(certificate, "--signers", desk.signers())
+        assert done.returncode == 0, done.stdout
+        assert "finished at 2020-01-01T00:00:00.000Z, before it started at 2026" in done.stdout
 
 
 def test_json(desk: Desk) -> None:
@@ -212,6 +263,15 @@ def test_signed_and_wrong(desk: Desk) -> None:
     assert done.returncode == 1 and "not every place read back" in done.stdout
 
 
+@pytest.mark.parametrize("data", [b"", b"\xff\xfe\x00", b"-----BEGIN SSH SIGNATURE-----\n\xff\n"])
+def test_a_signature_that_is_none(desk: Desk, data: bytes) -> None:
+    """Whatever lies beside a certificate under that name, it is said not to be a good signature."""
+    desk.disk.with_name(f"{DISK}.json.sig").write_bytes(data)
+    for words in ([], ["--signers", desk.signers()]):
+        done = desk.verify(desk.disk, *words)
+        assert done.returncode == 1 and "NOT GOOD" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize("text", ["", "a picture of a cat", '{"kind": "receipt"}'])
 def test_what_is_no_certificate(desk: Desk, text: str) -> None:
     """Any file may be given by mistake."""
@@ -227,6 +287,15 @@ def test_a_name_that_leads_elsewhere_is_not_read(make_desk: MakeDesk, tmp_path: 
     desk.machine.write_text(desk.machine.read_text().replace(f'"file": "{DISK}.json"', '"file": "../x.json"'))
     done = desk.verify(desk.machine, "--unsigned")
     assert done.returncode == 0 and "not compared: ../x.json" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a\\u0000b.json", "\\ud800.json", "x" * 300])
+def test_a_name_that_no_file_has(make_desk: MakeDesk, name: str) -> None:
+    """What the system would not even look for is not there either."""
+    desk = make_desk(signed=False)
+    desk.machine.write_text(desk.machine.read_text().replace(f'"file": "{DISK}.json"', f'"file": "{name}"'))
+    done = desk.verify(desk.machine, "--unsigned")
+    assert done.returncode == 0 and "not compared: " in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -289,10 +358,27 @@ def test_what_is_not_good_is_not_countersigned(desk: Desk) -> None:
 
 def test_a_machine_cannot_countersign(desk: Desk) -> None:
     """The key in the image may sign certificates, and where the signers say so, nothing else."""
-    assert desk.validate(desk.disk, key=desk.key.path).returncode == 0
-    done = desk.verify(desk.disk, "--signers", desk.signers())
-    assert done.returncode == 1 and "not one of the signers' for this" in done.stdout
-    assert "validated by" not in done.stdout
+    for words in ([], ["--signers", desk.signers()]):
+        done = desk.validate(desk.disk, *words, key=desk.key.path)
+        assert done.returncode == 2 and "nothing was written" in done.stderr
+        assert not list(desk.directory.glob("*.validation.json*"))
+    # Whoever has the key needs no program to sign what he likes.
+    desk.validate(desk.disk)
+    written = desk.directory / f"{DISK}.validation.json"
+    signature = desk.sign(written, desk.key, VALIDATION)
+    for words in ([], ["--signers", desk.signers(f"fleet {desk.key.public}")]):
+        done = desk.verify(desk.disk, *words)
+        assert done.returncode == 1 and "signed by the key of the certificate itself" in done.stdout
+        assert "validated by" not in done.stdout
+    assert signature.exists()
+
+
+def test_a_person_whom_the_signers_do_not_know(desk: Desk) -> None:
+    """A countersignature that would not count is not written: it would spoil a certificate that is good."""
+    signers = desk.signers(f'fleet namespaces="liveagent-certificate" {desk.key.public}')
+    done = desk.validate(desk.machine, "--signers", signers)
+    assert done.returncode == 2 and desk.person.fingerprint in done.stderr and "nothing was written" in done.stderr
+    assert desk.verify(desk.machine, "--signers", signers).returncode == 0
 
 
 @pytest.mark.parametrize("what", ["name", "certificate", "no signature", "junk"])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from liveagent.certificate import render
 from liveagent.certificate_check import list_files, parse_certificate
 from liveagent.events import EXIT_STATUS, EXIT_USAGE, Verdict
 from liveagent.host import CommandError
+from liveagent.report.lines import render_bytes
 from liveagent.report.spool import write_synced
 from liveagent.scrub import make_printable
 from liveagent.signature import SignatureError, sign
 from liveagent.validation import VALIDATION, Files, Signature, Verified, make_validation, verify_certificate
 
 SIGNERS = "/etc/liveagent/certificate_signers"
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,250}")
 
 
 def make_validation_path(certificate: Path) -> Path:
@@ -33,8 +36,8 @@ def read_files(certificate: Path) -> Files:
     text = _decode(certificate.read_bytes())
     document = parse_certificate(text)
     names = list_files(document) if isinstance(document, dict) else []
-    # A name is the document's own: one that leads elsewhere is not followed.
-    beside = {name: certificate.with_name(name) for name in names if Path(name).name == name and name}
+    # A name is the document's own: one that leads elsewhere, or that none of ours could have, is not followed.
+    beside = {name: certificate.with_name(name) for name in names if NAME.fullmatch(name)}
     disks = {name: read for name, path in beside.items() if (read := _read(path)) is not None}
     validation = make_validation_path(certificate)
     return Files(text, _read(_signature(certificate)), disks, _read(validation), _read(_signature(validation)))
@@ -104,12 +107,9 @@ def run(shell: cli.Shell, certificate: Path, given: Given) -> int:
 
 
 def _check(shell: cli.Shell, certificate: Path, given: Given) -> tuple[Files, Verified]:
-    place = given.signers or (str(shell.host.locate(SIGNERS)) if shell.host.exists(SIGNERS) else "")
-    if place and not os.access(place, os.R_OK):
-        cli.fail(f"{place}: the file of signers cannot be read", EXIT_USAGE)
+    signers = find_signers(shell, given)
     try:
         files = read_files(certificate)
-        signers = os.path.abspath(place) if place else ""
         return files, verify_certificate(shell.host, files, signers, given.unsigned)
     except OSError as error:
         cli.fail(f"{error.filename or certificate}: {error.strerror}", EXIT_USAGE)
@@ -132,6 +132,9 @@ def _countersign(shell: cli.Shell, certificate: Path, files: Files, verified: Ve
     agent = {name: os.environ[name] for name in ("SSH_AUTH_SOCK",) if name in os.environ}
     try:
         signature = sign(shell.host, text, os.path.abspath(given.key), VALIDATION, agent)
+        fault = _find_fault(shell, files, given, text, signature)
+        if fault:
+            cli.fail(f"{given.key} cannot countersign this: {fault}; nothing was written", EXIT_USAGE)
         write_synced(target, text.encode("utf-8"))
         write_synced(_signature(target), signature.encode("utf-8"))
     except SignatureError as error:
@@ -142,6 +145,21 @@ def _countersign(shell: cli.Shell, certificate: Path, files: Files, verified: Ve
         cli.fail(f"Failed to write {target}: {error.strerror}")
     cli.tell(f"validated by {given.name}: written to {target} and {_signature(target).name}")
     return 0
+
+
+def _find_fault(shell: cli.Shell, files: Files, given: Given, text: str, signature: str) -> str:
+    """Why a countersignature would not count, as it would be found out afterwards; "" where it does."""
+    ahead = dataclasses.replace(files, validation=text, validation_signature=signature)
+    verified = verify_certificate(shell.host, ahead, find_signers(shell, given), given.unsigned)
+    return "; ".join(verified.problems)
+
+
+def find_signers(shell: cli.Shell, given: Given) -> str:
+    """The file of those who may sign: what was typed, or that of the system, or "" where there is none."""
+    place = given.signers or (str(shell.host.locate(SIGNERS)) if shell.host.exists(SIGNERS) else "")
+    if place and not os.access(place, os.R_OK):
+        cli.fail(f"{place}: the file of signers cannot be read", EXIT_USAGE)
+    return os.path.abspath(place) if place else ""
 
 
 def render_verified(certificate: Path, verified: Verified, disks: int) -> list[str]:
@@ -158,10 +176,12 @@ def _render(certificate: Path, verified: Verified, disks: int) -> list[str]:
         lines.append(f"  server      {source.get('serial') or 'unknown'}, run {document.get('run')}")
     by = f", by {check.signer}" if check.signer else ""
     lines.append(f"  signature   {check.signature.value}{by}" + (f", key {check.key}" if check.key else ""))
+    if document.get("kind") == "disk":
+        lines.append(f"  disk        {_describe_medium(document)}")
     if document.get("kind") == "machine":
         lines.append(f"  disks       {disks} of {len(list_files(document))} certificates of disks are beside it")
     lines.append(f"  validation  {describe_validation(verified)}")
-    lines += [f"  note        {note}" for note in verified.notes]
+    lines += [f"  note        {note}" for note in (*verified.notes, *_note_name(certificate, document))]
     lines += [f"  PROBLEM     {problem}" for problem in verified.problems]
     if verified.problems:
         return [*lines, "NOT GOOD: do not rely on it"]
@@ -172,6 +192,25 @@ def _render(certificate: Path, verified: Verified, disks: int) -> list[str]:
     }
     unsigned = "not signed: it agrees with itself, and nothing protects it from being altered"
     return [*lines, answer.get(check.signature, unsigned)]
+
+
+def _describe_medium(document: Mapping[str, Any]) -> str:
+    """Which medium a disk's certificate is about, for whoever holds one in his hand."""
+    media = document.get("media")
+    media = media if isinstance(media, dict) else {}
+    stated = [str(media.get(name)) for name in ("manufacturer", "model") if media.get(name) not in (None, "not stated")]
+    size = media.get("size")
+    words = [" ".join(stated) or "model not stated", f"serial {media.get('serial') or 'not stated'}"]
+    words += [str(media["path"])] if media.get("path") else []
+    return ", ".join([*words, render_bytes(size)] if isinstance(size, int) else words)
+
+
+def _note_name(certificate: Path, document: Mapping[str, Any]) -> Iterator[str]:
+    """A certificate that was renamed: whoever looks for it by the name in it finds another, or none."""
+    said = document.get("signature")
+    file = said.get("file") if isinstance(said, dict) else None
+    if isinstance(file, str) and file.endswith(".json.sig") and file != f"{certificate.name}.sig":
+        yield f"it was issued as {file.removesuffix('.sig')}, and is named {certificate.name} here"
 
 
 def describe_validation(verified: Verified) -> str:

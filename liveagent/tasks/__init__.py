@@ -133,7 +133,7 @@ class Context:
         if issued.unsigned and not self._was_told(issued.unsigned):
             self.finding(Finding("certificate.sign", Verdict.WARN, name, issued.unsigned))
         if issued.unwritten:
-            self.line(issued.unwritten)
+            self.finding(Finding("certificate.write", Verdict.WARN, name, issued.unwritten))
         return issued.text
 
     def _was_told(self, text: str) -> bool:

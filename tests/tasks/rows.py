@@ -68,6 +68,14 @@ def make_failed(name: str = "sdc", serial: str = "21132EF1", verdict: str = "unk
     }  # fmt: skip
 
 
+def make_behind(serial: str) -> dict[str, Any]:
+    """A disk that a RAID controller lists."""
+    return {
+        "controller": "0000:3b:00.0", "slot": "252:0", "model": "ST600MM0088", "serial": serial, "size": None,
+        "medium": "SAS HDD", "state": "Onln",
+    }  # fmt: skip
+
+
 def make_untouched(
     name: str = "sdd", serial: str = "S4NFNA", verdict: str = "refused", code: str = "wipe.guard.vmfs"
 ) -> dict[str, Any]:  # fmt: skip

@@ -275,6 +275,17 @@ def test_busy(tmp_path: Path, one: Layer) -> None:
         take_apart(server, one)
 
 
+def test_what_was_done_before_a_failure_is_told(tmp_path: Path) -> None:
+    """What was taken apart stays so, and is said, also where the next step fails."""
+    server = Server(tmp_path, STACK)
+    server.busy = ("mdadm",)
+    done = []
+    with pytest.raises(CommandError):
+        for text in take_all_apart(server, choose_steps(STACK, ("sda", "sdb")).steps, server.probe):
+            done.append(text)
+    assert done == ["close dm-crypt luks-home", "deactivate LVM volume vg0-root"]
+
+
 def test_a_bcache_that_is_gone(tmp_path: Path) -> None:
     """What cannot be told to stop is an error as well."""
     with pytest.raises(CommandError, match="bcache0 cannot be stopped"):
@@ -284,7 +295,7 @@ def test_a_bcache_that_is_gone(tmp_path: Path) -> None:
 def test_all_of_it(tmp_path: Path) -> None:
     """From the top to the bottom, each layer once, with a look at the end."""
     server = Server(tmp_path, STACK)
-    assert take_all_apart(server, choose_steps(STACK, ("sda", "sdb")).steps, server.probe) == [
+    assert list(take_all_apart(server, choose_steps(STACK, ("sda", "sdb")).steps, server.probe)) == [
         "close dm-crypt luks-home",
         "deactivate LVM volume vg0-root",
         "stop md127 (RAID1)",
@@ -302,14 +313,14 @@ def test_all_of_it(tmp_path: Path) -> None:
 def test_without_udev(tmp_path: Path) -> None:
     """Where udev is not installed there is nothing to wait for."""
     server = Server(tmp_path, [MD], missing=("udevadm",))
-    assert take_all_apart(server, [MD], server.probe) == ["stop md127 (RAID1)"]
+    assert list(take_all_apart(server, [MD], server.probe)) == ["stop md127 (RAID1)"]
 
 
 def test_nothing_to_take_apart(tmp_path: Path) -> None:
     """What is gone by itself is not asked to go, and what stands on other disks stays."""
     other = layer("md9", "md", "RAID0", "sdx", "sdx")
     server = Server(tmp_path, [other])
-    assert take_all_apart(server, [MD], server.probe) == []
+    assert list(take_all_apart(server, [MD], server.probe)) == []
     assert server.layers == [other]
 
 
@@ -326,7 +337,7 @@ def test_udev_assembles_anew(tmp_path: Path) -> None:
         return found
 
     server.comes_back = come_back
-    assert take_all_apart(server, [MD], server.probe) == ["stop md127 (RAID1)", "stop md126 (RAID1)"]
+    assert list(take_all_apart(server, [MD], server.probe)) == ["stop md127 (RAID1)", "stop md126 (RAID1)"]
     assert not server.layers
 
 
@@ -340,7 +351,7 @@ def test_what_always_comes_back(tmp_path: Path) -> None:
 
     server.comes_back = come_back
     with pytest.raises(CommandError, match="md127 .RAID1. came back each of 3 times"):
-        take_all_apart(server, [MD], server.probe)
+        list(take_all_apart(server, [MD], server.probe))
     assert server.ran.count("mdadm --stop /dev/md127") == 3
 
 
@@ -355,7 +366,7 @@ def test_what_has_changed_since(tmp_path: Path, now: Layer, words: str) -> None:
     """A mount that was made after the steps were chosen stops everything before the first command."""
     server = Server(tmp_path, [now])
     with pytest.raises(CommandError, match=words):
-        take_all_apart(server, [MD], server.probe)
+        list(take_all_apart(server, [MD], server.probe))
     assert server.layers == [now]
     assert server.ran == ["udevadm settle --timeout=10"]
 
@@ -364,7 +375,7 @@ def test_an_array_that_was_made_since(tmp_path: Path) -> None:
     """Of disks that had nothing on them when they were chosen, what stands there now is taken apart too."""
     late = layer("md5", "md", "RAID0", "sdb sdc", "sdb sdc")
     server = Server(tmp_path, [MD, late])
-    assert take_all_apart(server, [MD], server.probe, ("sda", "sdb", "sdc")) == [
+    assert list(take_all_apart(server, [MD], server.probe, ("sda", "sdb", "sdc"))) == [
         "stop md5 (RAID0)",
         "stop md127 (RAID1)",
     ]

@@ -27,6 +27,7 @@ from tests.tasks.rows import (
     MIB,
     RUN,
     SIZE,
+    make_behind,
     make_erased,
     make_excepted,
     make_failed,
@@ -98,6 +99,14 @@ def test_not_erased_is_loud(row: Row) -> None:
     assert document["statement"].startswith("NOT ERASED: ") and document["status"] == "not-erased"
     assert row["reasons"][0]["text"] in document["statement"]
     assert document["sanitization"]["method"] == "none" and document["sanitization"]["technique"] is None
+
+
+@pytest.mark.parametrize("attempted", ["purge, ata-sanitize-crypto", None])
+def test_what_was_attempted(attempted: str | None) -> None:
+    """Of a disk that is not erased the certificate says what was tried, and never as its method."""
+    done = make_disk({**make_failed(), "attempted": attempted})["sanitization"]
+    assert (done["method"], done["technique"], done["attempted"]) == ("none", None, attempted)
+    assert make_disk({**make_erased(), "attempted": "clear, overwrite"})["sanitization"]["attempted"] is None
 
 
 def test_what_was_begun_is_told_from_what_holds_its_data() -> None:
@@ -187,6 +196,9 @@ OUTSIDE = make_untouched("sdf", "VM1", "skipped", "wipe.guard.virtual_media")
         ([make_erased(), make_excepted()], {}, "erased-with-exceptions", "all 2 disks"),
         ([make_erased(), LEFT_OUT], {}, "erased-with-exceptions", "1 left out"),
         ([make_erased()], {"unlisted": ["P408i-a"]}, "erased-with-exceptions", "the one disk"),
+        ([make_erased()], {"physical": [make_behind("WWZ0K7L")]}, "erased", "the one disk"),
+        ([make_erased()], {"physical": [make_behind("Z1Z1")]}, "erased-with-exceptions", "the one disk"),
+        ([make_erased(serial="")], {"physical": [make_behind("")]}, "erased-with-exceptions", "the one disk"),
         ([make_erased(), make_untouched()], {}, "not-erased", "1 of 2 disks are not erased"),
         ([make_erased(), make_failed()], {}, "not-erased", "1 of 2 disks are not erased"),
         ([], {}, "not-erased", "no disk was wiped"),

@@ -11,6 +11,7 @@ import pytest
 
 from liveagent.events import Type, Verdict
 from liveagent.host import Host
+from liveagent.issue import Issuer
 from liveagent.machine import probe_machine
 from liveagent.tasks import Context
 from liveagent.tasks.wipe import work
@@ -18,6 +19,7 @@ from liveagent.tasks.wipe.options import WipeOptions
 from liveagent.tasks.wipe.overwrite import RANGE_LIMIT, Damage, Span, TooManyErrors, Trouble, cut_out
 from tests.conftest import MakeLoop, need
 from tests.tasks.test_wipe_disk import MARK, Heard, backing
+from tests.tasks.test_wipe_evidence import check_schema
 
 pytestmark = pytest.mark.loop
 
@@ -114,6 +116,68 @@ def frozen_disk(make_loop: MakeLoop, tmp_path: Path) -> Iterator[tuple[str, Path
         subprocess.run(["umount", "--lazy", str(place)], check=True, timeout=30)
 
 
+def join_all(place: Path) -> None:
+    """Let the kernel answer, and wait for all that hung."""
+    subprocess.run(["fsfreeze", "--unfreeze", str(place)], check=True, timeout=30)
+    for thread in threading.enumerate():
+        if thread.name.startswith(("wipe-", "lane-")):
+            thread.join(30)
+
+
+def test_disk_that_hangs_does_not_hold_up_a_cancel(
+    frozen_disk: tuple[str, Path], make_loop: MakeLoop, tmp_path: Path
+) -> None:
+    """Told to end, the run ends within the engine's patience, with every certificate, and with what is known."""
+    device, place = frozen_disk
+    other = make_loop(SIZE, MARK, name="other.img")
+    host = Host().cancelled_by(threading.Event())
+    heard = Heard()
+    context = Context(host, probe_machine(host), "wipe", heard, run="RUN", issuer=Issuer(host, heard))
+    subprocess.run(["fsfreeze", "--freeze", str(place)], check=True, timeout=30)
+
+    def cancel(type: Type, data: dict[str, object], subject: str = "") -> None:
+        heard(type, data, subject)
+        if type is Type.OUTPUT and "stalled" in str(data["line"]):
+            host.cancel.set()
+
+    context._emit = cancel
+    try:
+        options = WipeOptions(disks=(device, other), passes=35)
+        outcome = work.run(context, options, work.Patience(stalled=0.5, given_up=600.0, cancelled=1.0))
+    finally:
+        join_all(place)
+    rows = {row["path"]: row for row in outcome.data["disks"]}
+    assert (rows[device]["verdict"], rows[device]["status"]) == ("unknown", "not-erased")
+    certificates = [data["certificate"] for _, data in heard.of(Type.CERTIFICATE)]
+    assert certificates[-1]["kind"] == "machine"
+    done = next(one for one in certificates if one["kind"] == "disk" and one["media"]["path"] == device)
+    assert done["sanitization"]["attempted"] == "clear, overwrite"
+    assert done["sanitization"]["started"] < done["sanitization"]["finished"]
+    assert [sitting["run"] for sitting in done["sanitization"]["sittings"]] == ["RUN"]
+    assert done["state_before"]["digest"] and done["sanitization"]["seed"] and done["reasons"]
+    check_schema(done)
+    # What its thread says when it comes back changes nothing any more.
+    assert rows[device] == next(row for row in outcome.data["disks"] if row["path"] == device)
+    assert rows[device]["summary"].endswith("what it holds is unknown")
+
+
+def test_certificate_that_cannot_be_made(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent's own mistake costs the evidence, not the run: the rows stand, and it is said."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no certificate today")
+
+    monkeypatch.setattr(work, "make_disk_certificate", fail)
+    monkeypatch.setattr(work, "make_machine_certificate", fail)
+    device = make_loop(SIZE, MARK)
+    host, heard = Host(), Heard()
+    outcome = work.run(Context(host, probe_machine(host), "wipe", heard), WipeOptions(disks=(device,)))
+    assert outcome.data["disks"][0]["status"] == "erased"
+    told = [data for _, data in heard.of(Type.FINDING) if data["code"] == "wipe.certificate"]
+    assert [(data["part"], data["verdict"]) for data in told] == [(device, "warn"), ("machine", "warn")]
+    assert all("no certificate today" in str(data["summary"]) for data in told)
+
+
 def test_disk_that_hangs_is_left_behind(frozen_disk: tuple[str, Path], make_loop: MakeLoop) -> None:
     """It is said to be stalled at once, the other disk ends, and the run does not wait for ever: it is `unknown`."""
     device, place = frozen_disk
@@ -126,10 +190,7 @@ def test_disk_that_hangs_is_left_behind(frozen_disk: tuple[str, Path], make_loop
         options = WipeOptions(disks=(device, other))
         outcome = work.run(context, options, work.Patience(stalled=1.0, given_up=3.0))
     finally:
-        subprocess.run(["fsfreeze", "--unfreeze", str(place)], check=True, timeout=30)
-        for thread in threading.enumerate():
-            if thread.name.startswith(("wipe-", "lane-")):
-                thread.join(30)
+        join_all(place)
     rows = {row["path"]: row for row in outcome.data["disks"]}
     assert (rows[device]["verdict"], rows[device]["status"]) == ("unknown", "not-erased")
     assert rows[other]["status"] == "erased"

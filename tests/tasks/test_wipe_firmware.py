@@ -196,6 +196,7 @@ def test_no_technique_began_fails(make_loop: MakeLoop) -> None:
     row = bench.run([Answer("--ses=1", stderr="NVMe status: Access Denied(0x4286)\n", status=1)])
     assert (row["verdict"], row["status"]) == ("fail", "not-erased")
     assert bench.codes() == ["wipe.technique.refused"]
+    assert row["attempted"] is None
 
 
 def test_also_overwrite_comes_on_top(make_loop: MakeLoop) -> None:
@@ -205,6 +206,8 @@ def test_also_overwrite_comes_on_top(make_loop: MakeLoop) -> None:
     row = bench.run([Answer("--ses=2", effect=bench.blank), Answer("nvme version", "nvme version 2.3\n")])
     assert (row["verdict"], row["technique"], row["also_overwrite"]) == ("pass", "nvme-format-crypto", True)
     assert row["verification_firmware"]["verify"] == "marks" and row["verification"]["verify"] == "full"  # type: ignore[index]
+    # What was done first counts from its own beginning.
+    assert row["started"] < row["sittings"][0]["started"] < row["finished"]  # type: ignore[index]
     assert len(set(bench.file.read_bytes()[:4096])) > 200
 
 

@@ -235,6 +235,12 @@ def test_zoned_disk_is_not_overwritten() -> None:
     for method in ("auto", "clear", "overwrite", "dod-3"):
         choice = choose_techniques(SAS, Drive(scsi=scsi(), zoned="host-managed"), WipeOptions(method=method))
         assert isinstance(choice, Reason) and "zoned" in choice.text
+    # Before the first byte, and not after a purge that went well.
+    for drive in (Drive(scsi=scsi("crypto"), zoned="host-managed"), Drive(nvme=nvme(), zoned="host-managed")):
+        disk = SAS if drive.scsi else NVME
+        for options in (WipeOptions(also_overwrite=True), WipeOptions(method="quick")):
+            choice = choose_techniques(disk, drive, options)
+            assert isinstance(choice, Reason) and "zoned" in choice.text
 
 
 def test_logical_volume_is_never_purged() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import time
 from collections.abc import Iterable, Mapping
@@ -87,6 +88,10 @@ class Account:
             "reasons": [],
         }
 
+    def copy_row(self) -> dict[str, JSON]:
+        """What is known of the disk at this moment, which its thread no longer changes."""
+        return {name: copy.copy(value) for name, value in self.row.copy().items()}
+
     @property
     def verdicts(self) -> list[Verdict]:
         return [verdict for _, verdict in self.codes]
@@ -145,9 +150,15 @@ class Account:
         return host.exists(below) and "offline" not in host.read_or(f"{below}/device/state")
 
     def list_troubles(self, troubles: Iterable[Trouble]) -> dict[str, JSON]:
-        """Note stretches in the row; what a finding says of them."""
-        rows = [dataclasses.asdict(trouble) for trouble in troubles]
-        self.row["errors"] += [row for row in rows if row not in self.row["errors"]]
+        """Note stretches in the row, unless they lie in one that is there; what a finding says of them."""
+        noted = [*troubles]
+        rows = [dataclasses.asdict(trouble) for trouble in noted]
+        known = [(error["offset"], error["offset"] + error["length"]) for error in self.row["errors"]]
+        self.row["errors"] += [
+            row
+            for row, trouble in zip(rows, noted)
+            if not any(start <= trouble.offset and trouble.end <= end for start, end in known)
+        ]
         return {"places": len(rows), "first": rows[:LISTED]}
 
     def _progress(self, done: int, total: int, rate: float | None, eta: float | None) -> None:

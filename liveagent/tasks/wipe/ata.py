@@ -140,8 +140,12 @@ def _leave_free(job: Job) -> None:
         left = None
     if left is None or left.security.enabled:
         state = "cannot be asked whether it still has" if left is None else "still has"
-        summary = f"{state} the password of its security erase: hdparm --security-disable {PASSWORD} {job.disk.path}"
-        job.account.find("wipe.ata.password", Verdict.UNKNOWN, summary)
+        job.account.find("wipe.ata.password", Verdict.UNKNOWN, explain_password(state, job.disk))
+
+
+def explain_password(state: str, disk: Disk) -> str:
+    """How a person takes our password off a drive that `state` it."""
+    return f"{state} the password of its security erase: hdparm --security-disable {PASSWORD} {disk.path}"
 
 
 def recover(host: Host, disk: Disk) -> AtaFacts | None:

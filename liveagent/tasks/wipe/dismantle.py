@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Callable
 
 from liveagent.host import CommandError, CommandNotFound, Completed, Host
@@ -124,15 +124,14 @@ def take_all_apart(
     steps: Sequence[Layer],
     probe: Callable[[Host], Sequence[Layer]],
     wanted: Collection[str] = (),
-) -> list[str]:
-    """Take apart all that stands on the disks of `steps`, and of `wanted`; what was done, for people.
+) -> Iterator[str]:
+    """Take apart all that stands on the disks of `steps`, and of `wanted`; each thing as it is done, for people.
 
     It looks with `probe` before and after, since time has passed since the steps were chosen, names change, and
     udev may assemble anew: what came back is taken apart again, three times at most. Raises CommandError where a
     layer is in use by now, reaches another disk, is busy, or always comes back; nothing was erased then.
     """
     disks = {disk for layer in steps for disk in layer.disks} | set(wanted)
-    done: list[str] = []
     for number in range(ROUNDS + 1):
         _settle(host)
         found = choose_steps(probe(host), disks)
@@ -140,11 +139,11 @@ def take_all_apart(
             texts = dict.fromkeys(reason.text for reasons in found.held.values() for reason in reasons)
             raise _make_error(f"what stands on the disks has changed: {'; '.join(texts)}", "take apart")
         if not found.steps:
-            return done
+            return
         if number < ROUNDS:
             for layer, text in zip(found.steps, render_steps(found.steps)):
                 take_apart(host, layer)
-                done.append(text)
+                yield text
     names = ", ".join(layer.words for layer in found.steps)
     raise _make_error(f"{names} came back each of {ROUNDS} times", "take apart")
 

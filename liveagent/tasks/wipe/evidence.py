@@ -164,10 +164,9 @@ def make_sanitization(row: Row, agent: str) -> dict[str, JSON]:
     is_erased = row["status"] != "not-erased"
     technique = row.get("technique")
     own = f"liveagent {agent}" if technique else None
-    method = row.get("method") or NOT_STATED
     return {
-        "method": method if is_erased else "none",
-        "attempted": None if is_erased else (f"{method}, {technique}" if technique else None),
+        "method": (row.get("method") or NOT_STATED) if is_erased else "none",
+        "attempted": None if is_erased else row.get("attempted"),
         "technique": technique if is_erased else None,
         "why": row.get("technique_why"),
         "tool": row.get("tool") or own,

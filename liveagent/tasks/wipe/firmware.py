@@ -137,13 +137,6 @@ def follow(job: Job, look: Callable[[], Look | None], first: Look | None = None)
             raise Unconfirmed(f"the drive stands at {stuck} since {STILL / 3600:.0f} hours")
 
 
-def await_running(job: Job, look: Callable[[], Look | None], first: Look) -> None:
-    """Wait for a sanitize that runs already, since an earlier boot. Raises Unconfirmed."""
-    last, _ = follow(job, look, first)
-    if last.stage is not Stage.DONE:
-        raise Unconfirmed(f"the sanitize that was found running ended {last.stage.value}")
-
-
 class Joint:
     """A command that erases several namespaces of one drive at once: nobody gives it before all are ready for it.
 

@@ -53,6 +53,8 @@ class Overwrite:
         self._keeper = Keeper(self._medium, self._reserved) if self._reserved else None
         self._kept = 0.0
         self._finished = False
+        # What was noted before, as of a firmware erase that this follows; the passes' own comes after it.
+        self._noted = list(account.row["errors"])
         # Drawn anew in every sitting: where it will be looked at nobody who had the disk in his hands can know.
         self._sample_seed = secrets.randbits(32)
         disk = armed.disk
@@ -84,6 +86,7 @@ class Overwrite:
                 self._checkpoint(phase="verify", offset=0)
             self._verify()
         finally:
+            self._close_sitting()
             self._note_row()
             self.close()
 
@@ -205,6 +208,7 @@ class Overwrite:
             record, sequence=record.sequence + 1, sittings=(*earlier, sitting), errors=self._damage.troubles
         )
         self._kept = time.monotonic()
+        self._note_row()
         if self._keeper:
             try:
                 self._keeper.write(self._record)
@@ -251,6 +255,7 @@ class Overwrite:
 
     def _judge(self, samples: Sequence[Span], mismatches: Damage) -> None:
         account = self._account
+        account.row["errors"] = [*self._noted]
         places = describe_places(cut_out(samples, self._damage.troubles))
         data: dict[str, JSON] = {
             "verify": self._options.verify,
@@ -289,22 +294,34 @@ class Overwrite:
         """A sign of life of what does not count as progress."""
         self._account.step(0)
 
+    @property
+    def _written(self) -> int:
+        """Bytes written over all passes; the record's own space is wiped when no record can say so any more."""
+        return self._record.size * len(self._record.patterns) if self._finished else self._record.written
+
+    def _close_sitting(self) -> None:
+        *earlier, sitting = self._record.sittings or (None,)
+        if sitting:
+            sitting = dataclasses.replace(sitting, finished=self._account.now(), end=self._written)
+            self._record = dataclasses.replace(self._record, sittings=(*earlier, sitting))
+
     def _note_row(self) -> None:
         record, row = self._record, self._account.row
         patterns = self._patterns()
         row["pattern"] = ",".join(dict.fromkeys(record.patterns))
         row["passes"] = len(record.patterns)
         row["seed"] = patterns[-1].seed
-        written = record.size * len(record.patterns) if self._finished else record.written
-        row["bytes_written"] = max(0, written - self._damage.lost)
+        row["bytes_written"] = max(0, self._written - self._damage.lost)
         row["sittings"] = [sitting.encode() for sitting in record.sittings]
+        if not self._finished:
+            row["errors"] = [*self._noted, *(dataclasses.asdict(trouble) for trouble in self._damage.troubles)]
         row.setdefault("before", {}).update(
             digest=record.digest,
             digest_seed=record.digest_seed,
             unreadable=record.unreadable,
             holds=list(record.contents),
         )
-        if record.sittings:
+        if len(record.sittings) > 1:
             row["started"] = record.sittings[0].started
 
 

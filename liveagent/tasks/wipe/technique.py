@@ -53,6 +53,9 @@ class Choice:
         return self.techniques[0]
 
 
+ZONED = "it is a host-managed zoned disk, whose zones take writes in order only"
+
+
 @dataclasses.dataclass(frozen=True)
 class Offers:
     """What a drive offers, strongest first, and why not more."""
@@ -76,6 +79,10 @@ def choose_techniques(
         return held
     offers = find_offers(disk, drive, options, companions)
     method = options.method
+    if not offers.can_overwrite and (method == "quick" or options.also_overwrite):
+        # Said before the first byte: after a good purge it would be a wipe that failed.
+        what = "quick" if method == "quick" else "also_overwrite"
+        return Reason("wipe.method.zoned", f"{what} is not possible: {ZONED}")
     overwrite = Technique("overwrite", CLEAR, "; ".join(offers.obstacles) or "asked for")
     if method == "quick":
         return Choice((Technique("quick", NONE, "asked for"),))
@@ -136,7 +143,7 @@ def find_offers(disk: Disk, drive: Drive, options: WipeOptions, companions: Coll
         # What a key is thrown away for takes every namespace along.
         alone = _why_not_alone(drive.nvme, companions, wants_all) if drive.nvme else "may not be the drive's only one"
         found, obstacles = _offer_nvme(drive.nvme, alone)
-        return Offers(_insert_opal(found, () if alone else opal), obstacles, drive.zoned != "host-managed")
+        return _add_zoned(Offers(_insert_opal(found, () if alone else opal), obstacles), drive)
     found, obstacles, unlock = (), (f"a {disk.transport.value} disk takes no erase command of its own",), False
     if drive.ata:
         found, obstacles = _offer_ata(disk, drive.ata)
@@ -145,10 +152,14 @@ def find_offers(disk: Disk, drive: Drive, options: WipeOptions, companions: Coll
         found, obstacles = _offer_scsi(disk, drive.scsi)
     elif disk.transport in (Transport.SATA, Transport.SAS, Transport.SCSI):
         obstacles = ("the drive does not say what it offers",)
-    can_overwrite = drive.zoned != "host-managed"
-    if not can_overwrite:
-        obstacles = (*obstacles, "it is a host-managed zoned disk, whose zones take writes in order only")
-    return Offers(_insert_opal(found, opal), obstacles, can_overwrite, unlock)
+    return _add_zoned(Offers(_insert_opal(found, opal), obstacles, unlock=unlock), drive)
+
+
+def _add_zoned(offers: Offers, drive: Drive) -> Offers:
+    """Zones that must be written from their start are not overwritten."""
+    if drive.zoned != "host-managed":
+        return offers
+    return dataclasses.replace(offers, can_overwrite=False, obstacles=(*offers.obstacles, ZONED))
 
 
 def _insert_opal(found: tuple[Technique, ...], opal: tuple[Technique, ...]) -> tuple[Technique, ...]:

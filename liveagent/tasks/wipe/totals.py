@@ -49,7 +49,15 @@ def list_exceptions(rows: Sequence[Row], raid: Mapping[str, Any]) -> list[str]:
         for row in rows
         if is_skipped(row) and not is_outside(row)
     ]
-    return found + [f"the disks behind {controller} could not be listed" for controller in raid.get("unlisted") or ()]
+    found += [f"the disks behind {controller} could not be listed" for controller in raid.get("unlisted") or ()]
+    # In a controller's pass-through mode a disk is listed, and has a row of its own.
+    reached = {row.get("serial") for row in rows}
+    return found + [
+        f"{disk.get('controller')} {disk.get('slot')} {disk.get('serial') or 'without a serial'} lies behind a RAID "
+        "controller, and was reached through its volumes at most"
+        for disk in raid.get("physical") or ()
+        if not disk.get("serial") or disk["serial"] not in reached
+    ]
 
 
 def choose_status(rows: Sequence[Row], raid: Mapping[str, Any]) -> str:

@@ -37,10 +37,14 @@ POLL = 0.1
 
 @dataclasses.dataclass(frozen=True)
 class Patience:
-    """Seconds without a sign of life until a disk is said to hang, and until the others end without it."""
+    """Seconds without a sign of life until a disk is said to hang, and until the others end without it.
+
+    `cancelled`: the same once the run was told to end, within what the engine leaves a task to put things away.
+    """
 
     stalled: float = 60.0
     given_up: float = 1800.0
+    cancelled: float = 30.0
 
 
 def refuse(machine: Machine, options: WipeOptions) -> Sequence[Finding]:
@@ -155,7 +159,9 @@ def _take_apart(context: Context, decision: Decision, options: WipeOptions) -> t
         paths = [one.disk.name for one in decision.selection.skipped if one.reasons[0].code == "wipe.twin_path"]
         wanted = [order.disk.name for order in decision.orders] + paths
         try:
-            return decision, dismantled + take_all_apart(context.host, steps, probe_layers, wanted)
+            for step in take_all_apart(context.host, steps, probe_layers, wanted):
+                dismantled.append(step)
+            return decision, dismantled
         except CommandError as error:
             reason = Reason("wipe.guard.stack", f"what stands on it could not be taken apart: {error}")
             held.update({disk: (reason,) for layer in steps for disk in layer.disks})
@@ -223,6 +229,8 @@ def run_side_by_side(
                 if index not in left:
                     return  # it was left behind, and its row stands
                 rows[index] = row
+                # From here on it cannot be left behind: what it says last is what counts.
+                left.discard(index)
             _tell(row)
         except Exception:  # the agent's own, past all that the worker catches: its row stays unknown
             log.exception("The wipe of %s raised", workers[index].disk.name)
@@ -233,8 +241,8 @@ def run_side_by_side(
     def _tell(row: Mapping[str, JSON]) -> None:
         try:
             ended(row)
-        except Exception:  # what became of the disk is on its row; for want of a certificate nothing may hang
-            log.exception("Failed to issue the certificate of %s", row["name"])
+        except Exception as error:  # what became of the disk is on its row; for want of a certificate nothing may hang
+            _tell_no_certificate(context, str(row["path"]), error)
 
     threads = [
         threading.Thread(target=work, args=(index,), name=f"wipe-{worker.disk.name}", daemon=True)
@@ -243,19 +251,28 @@ def run_side_by_side(
     for thread in threads:
         thread.start()
     stalled: set[int] = set()
+    behind: set[int] = set()
+    cancelled = None
     while left:
         time.sleep(POLL)
+        if cancelled is None and context.cancel.is_set():
+            cancelled = time.monotonic()
         for index in [*left]:
             silent = _watch(context, workers[index], index, stalled, patience)
-            if silent < patience.given_up:
+            # Whoever was told to end may take a moment for it, however long he was silent before.
+            waited = min(silent, time.monotonic() - cancelled) if cancelled is not None else 0.0
+            if silent < patience.given_up and waited < patience.cancelled:
                 continue
             with lock:
+                if index not in left:
+                    continue  # it ended at this very moment
                 left.discard(index)
+            behind.add(index)
             words = f"gave no sign of life for {render_duration(silent)} and was left behind: what it holds is unknown"
             rows[index] = workers[index].abandon(words)
             _tell(rows[index])
     for index, thread in enumerate(threads):
-        if index not in stalled:
+        if index not in behind:
             thread.join()
 
 
@@ -272,6 +289,13 @@ def _watch(context: Context, worker: Worker, index: int, stalled: set[int], pati
         stalled.discard(index)
         context.line(f"{worker.disk.label} moves again", worker.disk.name)
     return silent
+
+
+def _tell_no_certificate(context: Context, what: str, error: Exception) -> None:
+    """The agent's own mistake: the row stands, and whoever looks for the evidence learns why there is none."""
+    log.error("The certificate of %s could not be made", what, exc_info=error)
+    summary = f"there is no certificate: it could not be made ({type(error).__name__}: {error})"
+    context.finding(Finding("wipe.certificate", Verdict.WARN, what, summary))
 
 
 class _Certifier:
@@ -294,18 +318,21 @@ class _Certifier:
 
     def machine(self, data: Mapping[str, JSON], started: str) -> None:
         context = self._context
-        document = make_machine_certificate(
-            data,
-            self._texts,
-            self._identity,
-            context.run,
-            __version__,
-            context.labels,
-            context.key,
-            started,
-            render_time(context.host.now()),
-        )
-        context.certify("certificate", document)
+        try:
+            document = make_machine_certificate(
+                data,
+                self._texts,
+                self._identity,
+                context.run,
+                __version__,
+                context.labels,
+                context.key,
+                started,
+                render_time(context.host.now()),
+            )
+            context.certify("certificate", document)
+        except Exception as error:  # what became of the disks is known, and goes out all the same
+            _tell_no_certificate(context, "machine", error)
 
 
 def summarize(rows: Sequence[Mapping[str, JSON]]) -> str:

@@ -12,7 +12,6 @@ from typing import Callable
 from liveagent.events import JSON, Verdict, worst
 from liveagent.host import Cancelled, CommandError
 from liveagent.machine.contents import probe_contents
-from liveagent.machine.disks import probe_disk
 from liveagent.machine.smart import compare
 from liveagent.options import render_value
 from liveagent.report.lines import render_bytes
@@ -21,13 +20,14 @@ from liveagent.tasks.wipe import ata, nvme, opal, scsi
 from liveagent.tasks.wipe import overwrite as disk_io
 from liveagent.tasks.wipe.account import Account, describe_disk
 from liveagent.tasks.wipe.decide import Order, describe_held, probe_drives
-from liveagent.tasks.wipe.firmware import Erased, Job, Joint, Look, NotBegun, Stage, Unconfirmed, await_running
+from liveagent.tasks.wipe.firmware import Erased, Job, Joint, NotBegun, Unconfirmed
 from liveagent.tasks.wipe.flow import Flow, spans
 from liveagent.tasks.wipe.guards import Armed, Refusal, arm
 from liveagent.tasks.wipe.marks import Marks
 from liveagent.tasks.wipe.options import WipeOptions
 from liveagent.tasks.wipe.passes import Overwrite, find_passed
 from liveagent.tasks.wipe.pattern import make_pattern
+from liveagent.tasks.wipe.running import find_running, measure_anew
 from liveagent.tasks.wipe.select import Held
 from liveagent.tasks.wipe.technique import CLEAR, NONE, PURGE, Technique, find_exceptions
 
@@ -75,9 +75,16 @@ class Worker:
         """The row of a disk that hangs, as it is left behind."""
         if self._joint:
             self._joint.leave(self.disk.name)
-        self.account.find("wipe.stalled", Verdict.UNKNOWN, summary)
-        row = {**self.unfinished(), "summary": summary}
-        self.account.finish(Verdict.UNKNOWN, summary, row)
+        account = self.account
+        account.find("wipe.stalled", Verdict.UNKNOWN, summary)
+        if self._technique.name.startswith("ata-secure-erase") and account.row.get("attempted"):
+            # Whoever would take it off is the one that hangs.
+            account.find("wipe.ata.password", Verdict.UNKNOWN, ata.explain_password("may still have", self.disk))
+        # Its thread may come back at any time, and goes on with its own.
+        row = account.copy_row()
+        row.update(verdict=Verdict.UNKNOWN.value, status="not-erased", method=NONE, summary=summary)
+        row["finished"] = account.now()
+        account.finish(Verdict.UNKNOWN, summary, row)
         return row
 
     def run(self) -> Mapping[str, JSON]:
@@ -129,6 +136,7 @@ class Worker:
             self.account.check()
             self._technique = technique
             self._note_technique(technique)
+            self._note_attempt(technique)
             if self._joint and not self._is_for_all(technique):
                 self._joint.leave(self.disk.name)
             try:
@@ -229,26 +237,21 @@ class Worker:
 
     def _await_running(self, armed: Armed) -> bool:
         """Wait for a sanitize that an earlier boot began; whether that is all there is to do."""
-        drive, job = self._order.drive, self._make_job(armed)
-        name, first = "", None
-        if drive.nvme and drive.nvme.log:
-            name, first = f"nvme-sanitize-{drive.nvme.log.action}", nvme.read_log(drive.nvme.log)
-        elif drive.ata and drive.ata.status:
-            name, first = "ata-sanitize", ata.read_status(drive.ata.status)
-        elif drive.scsi:
-            name, first = "scsi-sanitize", scsi.read_state(drive.scsi.state, drive.scsi.progress)
-        if first is None or first.stage is not Stage.RUNNING:
+        running = find_running(self._order.drive)
+        if running is None:
             return False
+        name, job = running.name, self._make_job(armed)
         self._begun = self._was_awaited = True
         self._technique = Technique(name, PURGE, "the drive was found erasing itself, and was waited for")
         self._note_technique(self._technique)
+        self._note_attempt(self._technique)
         self.account.label = name
         self.account.measure(1)
         self.account.say(f"{name} runs already, since before this boot: waiting for it")
-        await_running(job, self._make_look(job), first)
+        running.wait(job)
         had_size = bool(self.disk.size)
         if not had_size:
-            self._measure_anew()
+            measure_anew(self._context.host, self.account)
         self.account.find(
             "wipe.sanitize.found", Verdict.PASS, "a sanitize that ran already was waited for, and ended well"
         )
@@ -265,23 +268,6 @@ class Worker:
             self._overwrite_too(armed)
         return True
 
-    def _make_look(self, job: Job) -> Callable[[], Look | None]:
-        """How to ask this drive where its sanitize stands."""
-        facts = self._order.drive.nvme
-        if facts:
-            return lambda: nvme.look_at(job.host, facts.controller)
-        return lambda: ata.look_at(job) if self._order.drive.ata else scsi.look_at(job)
-
-    def _measure_anew(self) -> None:
-        """A SCSI drive that was erasing itself when the kernel found it has no size before it is asked again."""
-        host, name = self._context.host, self.disk.name
-        try:
-            host.write(f"/sys/block/{name}/device/rescan", "1")
-        except OSError as error:
-            self.account.say(f"Failed to have {name} measured anew: {error.strerror}, ignoring")
-        now = probe_disk(host, name)
-        self.account.row["size"] = now.size if now else 0
-
     def _make_job(self, armed: Armed) -> Job:
         psid = self._options.find_psid(self.disk.serial)
         return Job(self._context.host, armed, self._order.drive, self.account, psid)
@@ -291,7 +277,13 @@ class Worker:
     def _note_technique(self, technique: Technique) -> None:
         self.account.row.update(technique=technique.name, technique_why=technique.why, method=technique.method)
 
+    def _note_attempt(self, technique: Technique) -> None:
+        """What is being tried, for a disk that it does not erase."""
+        words = (technique.name,) if technique.method == NONE else (technique.method, technique.name)
+        self.account.row["attempted"] = ", ".join(words)
+
     def _pass_over(self, technique: Technique, reason: str) -> None:
+        self.account.row["attempted"] = None
         self.account.row["fallbacks"].append({"technique": technique.name, "reason": reason})
         self.account.say(f"{technique.name} never began: {reason}")
 
