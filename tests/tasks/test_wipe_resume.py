@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import threading
 import time
 from pathlib import Path
@@ -263,6 +265,29 @@ NONSENSE = [
 def test_record_that_makes_no_sense_is_none(change: dict[str, object]) -> None:
     """Whoever had the disk may have written a record himself: it can neither excuse a place nor stop the wipe."""
     assert parse_record(render_record(make_record(**change))) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 40_000,
+        "null",
+        "[]",
+        "{}",
+        '{"serial": 1}',
+        json.dumps({**make_record().encode(), "errors": [{"offset": "0", "length": 512, "message": "x"}]}),
+        json.dumps({**make_record().encode(), "errors": [{"offset": 0, "length": 512, "message": 7}]}),
+        json.dumps({**make_record().encode(), "errors": [7]}),
+        json.dumps({**make_record().encode(), "sittings": [{}]}),
+        json.dumps({**make_record().encode(), "patterns": 7}),
+        json.dumps({**make_record().encode(), "size": "many"}),
+    ],
+)
+def test_record_that_holds_anything(text: str) -> None:
+    """Its sum is right, since somebody made it: whatever else it holds, it is none, and nothing raises."""
+    data = text.encode()
+    slot = (MAGIC + hashlib.sha256(data).hexdigest().encode() + f" {len(data)}\n".encode() + data).ljust(SLOT, b"\0")
+    assert parse_record(slot) is None
 
 
 def test_forged_record_is_found_out(make_loop: MakeLoop) -> None:
