@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Where a 3.9 is found, the suite runs on it as well, with the oldest versions that EL 9 carries.
 PYTHON39 := $(firstword $(wildcard /usr/bin/python3.9 /usr/local/bin/python3.9 $(HOME)/.pyenv/versions/3.9*/bin/python3.9))
 
-.PHONY: help demo test test-39 test-vm test-vm-all bench lint format tools tools-vm clean
+.PHONY: help demo test test-39 test-vm test-vm-all bench rpm lint format tools tools-vm clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,6 +49,9 @@ test-vm-all: tools-vm ## The boot lab, its long scenarios as well
 
 bench: tools ## Print ratios against peers measured in the same run
 	$(BIN)/python -m pytest -q -s -m bench tests/bench
+
+rpm: tools ## A repository in dist/rpm: the agent's packages, and those that EL and EPEL lack
+	PYTHON=$(BIN)/python rpm/build dist/rpm
 
 lint: $(VENV)/.stamp
 	$(BIN)/python -m pytest -q tests/test_house.py

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from liveagent.tasks import Preview
 
 EXIT_ERROR = EXIT_STATUS[Verdict.ERROR]
+LISTEN = "127.0.0.1:8080"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -374,12 +375,20 @@ def _directory(shell: Shell, name: str) -> Path:
 
 
 @main.command()
-@click.option("--listen", default="127.0.0.1:8080", metavar="ADDR:PORT", help="Where to listen.", show_default=True)
+@click.option("--listen", default=LISTEN, metavar="ADDR:PORT", envvar="LIVEAGENT_RECEIVE_LISTEN", show_default=True)
 @click.option("--dir", "directory", default="", metavar="DIR", help="Keep what arrives in DIR/RUN/events.jsonl.")
-@click.option("--secret", default="", metavar="S", help="Take only what is signed with this secret.")
+@click.option(
+    "--secret", default="", metavar="S", envvar="LIVEAGENT_RECEIVE_SECRET", help="Take only what is signed with it."
+)
 def receive(listen: str, directory: str, secret: str) -> None:
-    """Receive callbacks: for a desk, a demo and tests."""
-    from liveagent.command import receive as command
+    """Receive callbacks: for a desk, a demo and tests.
+
+    LIVEAGENT_RECEIVE_LISTEN and LIVEAGENT_RECEIVE_SECRET say the same: every user of the machine can read arguments.
+    """
+    try:
+        import liveagent.command.receive as command
+    except ModuleNotFoundError as error:
+        fail(f"the receiver is not installed ({error.name}): install the package liveagent-receive")
 
     command.receive(listen, directory, secret)
 

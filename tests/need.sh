@@ -22,6 +22,16 @@ want shellcheck shellcheck
 want mkfs.btrfs btrfs-progs
 want journalctl systemd
 want efibootmgr efibootmgr
+want groff groff-base
+want git git
+# The packages are built with the system's own Python, as a distribution does.
+want rpmbuild rpm
+want createrepo_c createrepo-c
+want rpmlint rpmlint
+want gpg gnupg
+for module in click cryptography jinja2 pip psutil pyudev requests rich setuptools wheel; do
+    /usr/bin/python3 -c "import $module" 2>/dev/null || missing="$missing python3-$module"
+done
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 
 if [ "${1:-}" = vm ]; then

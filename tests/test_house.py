@@ -106,17 +106,18 @@ def is_shell(file: Path) -> bool:
         return stream.readline(100).startswith((b"#!/bin/sh", b"#!/usr/bin/env bash", b"#!/bin/bash"))
 
 
-def test_unit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["liveagent.service", "liveagent-receive.service"])
+def test_unit(tmp_path: Path, name: str) -> None:
     """systemd itself finds nothing to say about the unit."""
     need(shutil.which("systemd-analyze"), "systemd-analyze")
     # The program is not installed where the tests run: one that exists stands in for it.
-    unit = tmp_path / "liveagent.service"
-    text = (REPOSITORY / "systemd" / "liveagent.service").read_text()
+    unit = tmp_path / name
+    text = (REPOSITORY / "systemd" / name).read_text()
     unit.write_text(text.replace("/usr/bin/liveagent", "/bin/true"))
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60
     )
-    complaints = [line for line in (done.stdout + done.stderr).splitlines() if "liveagent.service" in line]
+    complaints = [line for line in (done.stdout + done.stderr).splitlines() if name in line]
     assert not complaints
 
 
