@@ -209,7 +209,8 @@ def list_files(document: Mapping[str, Any]) -> list[str]:
     if document.get("kind") != "machine" or not isinstance(document.get("disks"), list):
         return []
     references = [disk.get("certificate") for disk in document["disks"] if isinstance(disk, dict)]
-    return [str(reference.get("file")) for reference in references if isinstance(reference, dict)]
+    files = [reference.get("file") for reference in references if isinstance(reference, dict)]
+    return [file for file in files if isinstance(file, str)]
 
 
 def list_disagreements(document: Mapping[str, Any], texts: Mapping[str, str]) -> list[str]:
@@ -217,10 +218,11 @@ def list_disagreements(document: Mapping[str, Any], texts: Mapping[str, str]) ->
     found: list[str] = []
     for line in document["disks"]:
         reference = line.get("certificate") if isinstance(line, dict) else None
-        text = texts.get(str(reference.get("file"))) if isinstance(reference, dict) else None
+        file = reference.get("file") if isinstance(reference, dict) else None
+        text = texts.get(file) if isinstance(file, str) else None
         if not isinstance(reference, dict) or text is None:
             continue
-        name, disk = reference["file"], parse_certificate(text)
+        name, disk = str(reference.get("file")), parse_certificate(text)
         if make_digest(text) != reference.get("sha256"):
             found.append(f"{name} was altered, or is another one: its SHA-256 is not the one that is named")
         elif isinstance(disk, str):
@@ -233,6 +235,9 @@ def list_disagreements(document: Mapping[str, Any], texts: Mapping[str, str]) ->
 def _compare(
     document: Mapping[str, Any], line: Mapping[str, Any], name: str, disk: Mapping[str, Any]
 ) -> Iterator[str]:  # fmt: skip
+    if disk["kind"] != "disk":
+        yield f"{name} is no certificate of a disk"
+        return
     problems = list_problems(disk)
     if problems:
         yield from (f"{name}: {problem}" for problem in problems)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
+import hmac
 import logging
 import threading
 from collections.abc import Mapping
@@ -15,7 +17,7 @@ from liveagent.events import JSON, Type
 from liveagent.host import Host, HostError
 from liveagent.report.spool import make_plain, write_synced
 from liveagent.scrub import Scrubber
-from liveagent.signature import SignatureError, is_key_text, sign
+from liveagent.signature import SignatureError, is_key_text, make_key_text, sign
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +66,19 @@ class Issuer:
             return str(self.host.locate(path)) if path else ""
         except OSError:  # a loop of links: what is made of the path itself says so
             return path
+
+    @functools.cached_property
+    def _seal_key(self) -> bytes:
+        """The key's own text, for seals; empty where there is none, or an agent holds it."""
+        try:
+            text = self.secret if is_key_text(self.secret) else self.host.read(self.secret) if self.secret else ""
+        except (OSError, HostError):
+            return b""
+        return hashlib.sha256(b"liveagent seal\0" + make_key_text(text).encode()).digest() if is_key_text(text) else b""
+
+    def seal(self, text: str) -> str:
+        """HMAC-SHA256 in hex, by the private key; "" without one."""
+        return hmac.new(self._seal_key, text.encode(), hashlib.sha256).hexdigest() if self._seal_key else ""
 
     def try_key(self) -> str:
         """Why the key does not sign; "" where it does. What it signs here is no certificate."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
+import datetime
+import hashlib
 import os
 import re
 import tempfile
@@ -88,45 +91,90 @@ def probe_fingerprint(host: Host, key: str) -> str:
 def verify(host: Host, text: str, signature: str, signers: str, namespace: str, made: str = "") -> Signer:
     """Who of an allowed-signers file (its path) signed the text.
 
-    `made`: when, RFC 3339 in UTC, by the signer's own word; a key that has expired since counts for that time.
-    Raises UnknownSigner, SignatureError where the signature does not fit the text, CommandError.
+    `made`: when, RFC 3339 in UTC, by the text's own word. Whoever the key belonged to then is named; a key that has
+    expired since counts for that time. Raises UnknownSigner, SignatureError where the signature does not fit the text,
+    CommandError.
     """
     with _write(signature) as path:
-        try:
-            return _verify(host, text, path, signers, namespace, "")
-        except SignatureError as error:
-            first = error
-        # ssh-keygen takes the first line with the key, which may allow it something else, or have expired.
-        lines = Path(signers).read_text("utf-8", "surrogateescape").splitlines()
-        for when in ("", made) if _make_stamp(made) else ("",):
-            for line in lines:
-                if not line.strip() or line.lstrip().startswith("#"):
+        # What does not fit the text need not be looked for among the signers.
+        key = _check(host, ["ssh-keygen", "-Y", "check-novalidate", "-n", namespace, "-s", path], text, namespace)
+        candidates = list(_list_candidates(host, signers, key))
+        stamp = _make_stamp(made, host.now())
+        first: SignatureError = UnknownSigner(f"{signers} names nobody with the key {key}")
+        for when in (stamp, "") if stamp else ("",):
+            for number, line in enumerate(candidates):
+                try:
+                    found = _verify_line(host, text, path, line, namespace, when)
+                except SignatureError as error:
+                    first = error if not number else first
                     continue
-                with _write(f"{line}\n") as one, contextlib.suppress(SignatureError):
-                    return _verify(host, text, path, one, namespace, when)
+                return found if not when else _mark_expired(host, text, path, line, namespace, found, made)
         raise first
 
 
-def _verify(host: Host, text: str, signature: str, signers: str, namespace: str, when: str) -> Signer:
-    """Like `verify`, from files, by the first line that has the key, at the time `when` ("": now)."""
-    # OpenSSH before 9.1 takes times of the local zone alone.
-    options, zone = (["-O", f"verify-time={_make_stamp(when)}"], {"TZ": "UTC"}) if when else ([], {})
-    argv = ["ssh-keygen", "-Y", "find-principals", *options, "-f", signers, "-s", signature]
+def _list_candidates(host: Host, signers: str, key: str) -> Iterator[str]:
+    """The lines of a file of signers that hold the key, or that of an authority which may have certified it.
+
+    ssh-keygen itself looks at the first of them alone, which may allow the key something else, or have expired.
+    """
+    # Lines end where ssh-keygen says that they do, and nowhere else.
+    for line in Path(signers).read_bytes().decode("utf-8", "surrogateescape").split("\n"):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if "cert-authority" in line or any(_make_fingerprint(word) == key for word in line.split()):
+            yield line
+
+
+def _make_fingerprint(word: str) -> str:
+    """`SHA256:…` of a public key in base64, as ssh-keygen prints it; "" of anything else."""
     try:
-        found = host.run(argv, timeout=TIMEOUT, environment=zone)
-    except CommandFailed as error:
-        raise UnknownSigner(_last_line(error.completed.stderr)) from None
-    who = next((line.strip() for line in found.stdout.splitlines() if line.strip()), "")
-    if not who:
-        raise UnknownSigner(f"{signers} names no principal for it")
-    argv = ["ssh-keygen", "-Y", "verify", *options, "-f", signers, "-I", who, "-n", namespace, "-s", signature]
-    return Signer(who, _check(host, argv, text, namespace, zone), when)
+        blob = base64.b64decode(word.encode("ascii"), validate=True)
+    except (ValueError, UnicodeEncodeError):
+        return ""
+    return f"SHA256:{base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip('=')}"
 
 
-def _make_stamp(time: str) -> str:
-    """A time in RFC 3339 as ssh-keygen takes it; "" where it is none."""
-    found = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d+)?Z", time)
-    return "".join(found.groups()[:6]) if found else ""
+def _verify_line(host: Host, text: str, signature: str, line: str, namespace: str, when: str) -> Signer:
+    """By one line of a file of signers, at a time as ssh-keygen takes it ("": now)."""
+    options = ["-O", f"verify-time={when}"] if when else []
+    with _write(f"{line}\n") as signers:
+        argv = ["ssh-keygen", "-Y", "find-principals", *options, "-f", signers, "-s", signature]
+        try:
+            found = host.run(argv, timeout=TIMEOUT, environment=_zone())
+        except CommandFailed as error:
+            raise UnknownSigner(_last_line(error.completed.stderr)) from None
+        who = next((name.strip() for name in found.stdout.splitlines() if name.strip()), "")
+        if not who:
+            raise UnknownSigner("the line of signers names no principal for it")
+        argv = ["ssh-keygen", "-Y", "verify", *options, "-f", signers, "-I", who, "-n", namespace, "-s", signature]
+        return Signer(who, _check(host, argv, text, namespace))
+
+
+def _mark_expired(
+    host: Host, text: str, signature: str, line: str, namespace: str, found: Signer, made: str
+) -> Signer:  # fmt: skip
+    """The signer, with the time for which the key counts where it does not count now any more."""
+    try:
+        _verify_line(host, text, signature, line, namespace, "")
+    except SignatureError:
+        return dataclasses.replace(found, valid_at=made)
+    return found
+
+
+def _zone() -> dict[str, str]:
+    # Times in a file of signers are local ones, and OpenSSH before 9.1 takes no others.
+    return {"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}
+
+
+def _make_stamp(made: str, now: float) -> str:
+    """A time in RFC 3339 as ssh-keygen takes it, local; "" where it is none, or lies ahead."""
+    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", made):
+        return ""
+    try:
+        then = datetime.datetime.strptime(made[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=datetime.timezone.utc)
+        return then.astimezone().strftime("%Y%m%d%H%M%S") if then.timestamp() < now else ""
+    except (ValueError, OverflowError):
+        return ""
 
 
 def verify_unnamed(host: Host, text: str, signature: str, namespace: str) -> Signer:
@@ -136,12 +184,10 @@ def verify_unnamed(host: Host, text: str, signature: str, namespace: str) -> Sig
         return Signer("", _check(host, argv, text, namespace))
 
 
-def _check(
-    host: Host, argv: list[str], text: str, namespace: str, environment: Mapping[str, str] | None = None
-) -> str:  # fmt: skip
+def _check(host: Host, argv: list[str], text: str, namespace: str) -> str:
     """The fingerprint of the key that signed."""
     try:
-        done = host.run(argv, timeout=TIMEOUT, input=text, environment=environment)
+        done = host.run(argv, timeout=TIMEOUT, input=text, environment=_zone())
     except CommandFailed as error:
         raise SignatureError(_last_line(error.completed.stderr)) from None
     good = _GOOD.search(done.stdout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import shutil
 import subprocess
@@ -171,6 +172,44 @@ def test_a_key_that_has_expired_since(desk: Desk, until: str, is_good: bool) -> 
     done = desk.verify(desk.disk, "--signers", desk.signers(line))
     assert (done.returncode == 0) is is_good, done.stdout
     assert ("has expired; it was valid at 2026-11-24T20:16:31.804Z" in done.stdout) is is_good
+    assert (done.stdout.splitlines()[-1].startswith("good at 2026-11-24T20:16:31.804Z, if it was made then")) is is_good
+    found = json.loads(desk.verify(desk.disk, "--signers", desk.signers(line), "--json").stdout)
+    assert found["verdict"] == ("warn" if is_good else "fail")
+
+
+def test_a_key_that_is_not_valid_yet(desk: Desk, make_desk: MakeDesk) -> None:
+    """A date that lies ahead makes no key valid: a text may say any date."""
+    line = f'fleet namespaces="liveagent-certificate",valid-after="20980101" {desk.key.public}'
+    assert desk.verify(desk.disk, "--signers", desk.signers(line)).returncode == 1
+    ahead = make_desk(rows=[make_erased(finished="2099-01-01T00:00:00.000Z")])
+    done = ahead.verify(ahead.disk, "--signers", ahead.signers(line.replace(desk.key.public, ahead.key.public)))
+    assert done.returncode == 1 and "not one of the signers'" in done.stdout
+
+
+def test_a_key_that_changed_hands(desk: Desk) -> None:
+    """The one who had it when the certificate was made is named."""
+    lines = (f'alice namespaces="liveagent-certificate",valid-before="20261125" {desk.key.public}',
+             f'bob namespaces="liveagent-certificate",valid-after="20261125" {desk.key.public}')  # fmt: skip
+    for given in (lines, lines[::-1]):
+        done = desk.verify(desk.disk, "--signers", desk.signers(*given))
+        assert done.returncode == 0 and "good, by alice" in done.stdout and "has expired" in done.stdout
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\x0c", "\x1e", "\x85", "\r"])
+def test_a_comment_of_the_signers_is_no_line(desk: Desk, end: str) -> None:
+    """Lines end where ssh-keygen says: what stands in a comment lets nobody sign."""
+    done = desk.verify(
+        desk.disk, "--signers", desk.signers(f"# retired:{end}fleet {desk.key.public}", "other ssh-rsa A")
+    )
+    assert done.returncode == 1 and "not one of the signers'" in done.stdout
+
+
+def test_many_signers(desk: Desk) -> None:
+    """Of a fleet's hundreds of keys only the one that signed is asked for, so that nobody waits."""
+    words = desk.person.public.split()
+    others = [f"host{number} {words[0]} {words[1][:-8]}{number:08d}" for number in range(3000)]
+    done = desk.verify(desk.disk, "--signers", desk.signers(*others, f"fleet {desk.key.public}"))
+    assert done.returncode == 0 and "good, by fleet" in done.stdout
 
 
 def test_a_clock_that_was_set_back(make_desk: MakeDesk) -> None:
@@ -187,7 +226,9 @@ def test_json(desk: Desk) -> None:
     """For a program: one document, with a verdict of its own."""
     found = json.loads(desk.verify(desk.machine, "--signers", desk.signers(), "--json").stdout)
     assert (found["verdict"], found["kind"], found["status"]) == ("pass", "machine", "not-erased")
-    assert found["signature"] == {"state": "good", "signer": "fleet", "key": desk.key.fingerprint, "reason": ""}
+    assert found["signature"] == {
+        "state": "good", "signer": "fleet", "key": desk.key.fingerprint, "reason": "", "valid_at": None,
+    }  # fmt: skip
     assert (found["problems"], found["validation"]) == ([], None)
     assert json.loads(desk.verify(desk.machine, "--json").stdout)["verdict"] == "warn"
 
@@ -289,6 +330,33 @@ def test_a_name_that_leads_elsewhere_is_not_read(make_desk: MakeDesk, tmp_path: 
     assert done.returncode == 0 and "not compared: ../x.json" in done.stdout
 
 
+@pytest.mark.parametrize("what", ["source", "machine for disk", "no file", "size", "deep"])
+def test_what_nobody_would_write(make_desk: MakeDesk, what: str) -> None:
+    """A file that anyone hands over may hold anything: the answer is in words, and it is no."""
+    desk = make_desk(signed=False)
+    document = json.loads(desk.machine.read_text())
+    if what == "source":
+        document["source"] = "x"
+    elif what == "machine for disk":
+        copied = desk.machine.read_bytes()
+        (desk.directory / "other.json").write_bytes(copied)
+        document["disks"][0]["certificate"] = {"file": "other.json", "sha256": hashlib.sha256(copied).hexdigest()}
+    elif what == "no file":
+        document["disks"][0]["certificate"] = {"sha256": "x"}
+        (desk.directory / "None").write_text("{}")
+    elif what == "size":
+        document = json.loads(desk.disk.read_text())
+        document["media"]["size"] = 10**400
+        document["verification"]["positions"] = []
+        document["kind"] = "disk"
+    text = json.dumps(document) if what != "deep" else '{"kind": "machine", "disks": ' + "[" * 90_000
+    desk.machine.write_text(text)
+    for words in ([], ["--json"]):
+        done = desk.verify(desk.machine, "--unsigned", *words)
+        assert "Traceback" not in done.stderr and done.returncode in (0, 1)
+        assert (done.returncode == 1) is (what not in ("size", "no file")), done.stdout
+
+
 @pytest.mark.parametrize("name", ["..", ".", "", "a\\u0000b.json", "\\ud800.json", "x" * 300])
 def test_a_name_that_no_file_has(make_desk: MakeDesk, name: str) -> None:
     """What the system would not even look for is not there either."""
@@ -379,6 +447,17 @@ def test_a_person_whom_the_signers_do_not_know(desk: Desk) -> None:
     done = desk.validate(desk.machine, "--signers", signers)
     assert done.returncode == 2 and desk.person.fingerprint in done.stderr and "nothing was written" in done.stderr
     assert desk.verify(desk.machine, "--signers", signers).returncode == 0
+
+
+def test_an_expired_key_countersigns_nothing(desk: Desk) -> None:
+    """Somebody who left still has the key, and can write any date: unlike a certificate, it does not count for then."""
+    desk.validate(desk.disk)
+    written = desk.directory / f"{DISK}.validation.json"
+    written.write_text(written.read_text().replace(json.loads(written.read_text())["date"], "2026-01-01T00:00:00Z"))
+    desk.sign(written, desk.person, VALIDATION)
+    lines = (f"fleet {desk.key.public}", f'ada namespaces="{VALIDATION}",valid-before="20260601" {desk.person.public}')
+    done = desk.verify(desk.disk, "--signers", desk.signers(*lines))
+    assert done.returncode == 1 and "does not count" in done.stdout and "validated by" not in done.stdout
 
 
 @pytest.mark.parametrize("what", ["name", "certificate", "no signature", "junk"])

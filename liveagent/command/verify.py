@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import re
 import sys
@@ -21,6 +22,8 @@ from liveagent.report.spool import write_synced
 from liveagent.scrub import make_printable
 from liveagent.signature import SignatureError, sign
 from liveagent.validation import VALIDATION, Files, Signature, Verified, make_validation, verify_certificate
+
+log = logging.getLogger(__name__)
 
 SIGNERS = "/etc/liveagent/certificate_signers"
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,250}")
@@ -115,6 +118,9 @@ def _check(shell: cli.Shell, certificate: Path, given: Given) -> tuple[Files, Ve
         cli.fail(f"{error.filename or certificate}: {error.strerror}", EXIT_USAGE)
     except CommandError as error:
         cli.fail(f"the signature cannot be checked: {error}")
+    except Exception as error:  # a document that is not good may hold anything
+        log.debug("checking raised", exc_info=error)
+        cli.fail(f"{certificate}: it cannot be checked ({type(error).__name__}: {error})", EXIT_STATUS[Verdict.FAIL])
 
 
 def _countersign(shell: cli.Shell, certificate: Path, files: Files, verified: Verified, given: Given) -> int:
@@ -172,7 +178,8 @@ def _render(certificate: Path, verified: Verified, disks: int) -> list[str]:
     check = verified.check
     lines = [f"{certificate}: {document.get('statement') or 'no certificate'}"]
     if document:
-        source = document.get("source") or {}
+        source = document.get("source")
+        source = source if isinstance(source, dict) else {}
         lines.append(f"  server      {source.get('serial') or 'unknown'}, run {document.get('run')}")
     by = f", by {check.signer}" if check.signer else ""
     lines.append(f"  signature   {check.signature.value}{by}" + (f", key {check.key}" if check.key else ""))
@@ -185,6 +192,9 @@ def _render(certificate: Path, verified: Verified, disks: int) -> list[str]:
     lines += [f"  PROBLEM     {problem}" for problem in verified.problems]
     if verified.problems:
         return [*lines, "NOT GOOD: do not rely on it"]
+    if check.valid_at:
+        lost = f"good at {check.valid_at}, if it was made then: signed by {check.signer}, whose key has expired since"
+        return [*lines, lost]
     answer = {
         Signature.GOOD: f"good: signed by {check.signer}, as it was made, and it agrees with itself",
         Signature.UNNAMED: "good as far as it goes: it is as it was signed, and agrees with itself; whose key that is "
@@ -202,7 +212,7 @@ def _describe_medium(document: Mapping[str, Any]) -> str:
     size = media.get("size")
     words = [" ".join(stated) or "model not stated", f"serial {media.get('serial') or 'not stated'}"]
     words += [str(media["path"])] if media.get("path") else []
-    return ", ".join([*words, render_bytes(size)] if isinstance(size, int) else words)
+    return ", ".join([*words, render_bytes(size)] if isinstance(size, int) and 0 <= size < 1 << 80 else words)
 
 
 def _note_name(certificate: Path, document: Mapping[str, Any]) -> Iterator[str]:

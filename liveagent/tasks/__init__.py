@@ -121,6 +121,10 @@ class Context:
         """What signs certificates, as they say it themselves; None where nothing does."""
         return self._issuer.key if self._issuer else None
 
+    def seal(self, text: str) -> str:
+        """What only an agent with the same certificate key can say of a text; "" where there is no key."""
+        return self._issuer.seal(text) if self._issuer else ""
+
     def certify(self, name: str, document: Mapping[str, JSON], part: str = "") -> str:
         """Issue a certificate; its exact text, as it is signed. It is never lost for want of a key or of room.
 

@@ -128,7 +128,8 @@ def test_namespace_that_is_left_behind_frees_its_sibling(tmp_path: Path, drives:
     workers = work.make_workers(Context(host, machine, "wipe", Heard()), decision.orders, WipeOptions())
     assert workers[0]._joint is workers[1]._joint is not None
     row = workers[0].abandon("hangs")
-    assert (row["verdict"], row["status"], row["summary"]) == ("unknown", "not-erased", "hangs")
+    assert row and (row["verdict"], row["status"], row["summary"]) == ("unknown", "not-erased", "hangs")
+    assert workers[0].abandon("again") is None
     assert workers[0]._joint._gone == {"nvme0n1"}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from liveagent.host import Host
+from liveagent.issue import Issuer
 from liveagent.machine import probe_machine
 from liveagent.machine.disks import Disk
 from liveagent.tasks import Context
@@ -19,7 +20,7 @@ from liveagent.tasks.wipe.account import Account
 from liveagent.tasks.wipe.guards import Armed, arm
 from liveagent.tasks.wipe.options import WipeOptions
 from liveagent.tasks.wipe.overwrite import Trouble
-from liveagent.tasks.wipe.passes import Overwrite
+from liveagent.tasks.wipe.passes import SEALED, UNSEALED, Overwrite
 from liveagent.tasks.wipe.pattern import Random, make_patterns
 from liveagent.tasks.wipe.record import (
     MAGIC,
@@ -33,6 +34,7 @@ from liveagent.tasks.wipe.record import (
     why_not_same,
 )
 from tests.conftest import MakeLoop
+from tests.keys import Key
 from tests.tasks.test_wipe_select import make_disk
 
 pytestmark = pytest.mark.loop
@@ -81,8 +83,8 @@ def has_progress(file: Path) -> bool:
     return any(one.written for one in records(file))
 
 
-def sit(device: str, options: WipeOptions, run: str, cut_at: int = 0) -> tuple[Account, list[str]]:
-    """One sitting at a disk; with `cut_at`, until the power goes."""
+def sit(device: str, options: WipeOptions, run: str, cut_at: int = 0, key: str = "") -> tuple[Account, list[str]]:
+    """One sitting at a disk; with `cut_at`, until the power goes; with `key`, the record is sealed by it."""
     host = Host()
     disk = next(disk for disk in probe_machine(host).disks if disk.path == device)
     said: list[str] = []
@@ -90,7 +92,8 @@ def sit(device: str, options: WipeOptions, run: str, cut_at: int = 0) -> tuple[A
     def hear(type: object, data: dict[str, object], subject: str = "") -> None:
         said.append(str(data.get("code") or data.get("line") or ""))
 
-    context = Context(host, probe_machine(host), "wipe", hear, run=run)
+    issuer = Issuer(host, hear, secret=key) if key else None
+    context = Context(host, probe_machine(host), "wipe", hear, run=run, issuer=issuer)
     account: Account
     if cut_at:
         account = Cut(context, disk)
@@ -258,6 +261,8 @@ NONSENSE = [
     {"sittings": ()},
     {"errors": (Trouble(0, SIZE, "all of it"),)},
     {"errors": (Trouble(SIZE, 512, "beyond the end"),)},
+    {"contents": ("x" * 1000,)},
+    {"sittings": (Sitting("R\nERASED", "2026-01-01T00:00:00Z", "", 0, 1),)},
 ]
 
 
@@ -308,6 +313,69 @@ def test_forged_record_is_found_out(make_loop: MakeLoop) -> None:
         file.write(render_record(forged))
     account, said = sit(device, WipeOptions(), "RUN-2")
     assert "wipe.resumed" not in said and account.row["bytes_written"] == SIZE
+    assert_wiped(device, account)
+
+
+def plant(device: str, spared: int, key: str = "") -> None:
+    """A record that says that all is done, with its stream on the whole disk but one page."""
+    disk = next(disk for disk in probe_machine(Host()).disks if disk.path == device)
+    reserved = find_reserved(disk)
+    assert reserved
+    forged = make_record(
+        serial=disk.serial, model=disk.model, size=disk.size, body=reserved.offset, phase="verify", number=1, errors=()
+    )  # fmt: skip
+    if key:
+        forged = dataclasses.replace(forged, seal=Issuer(Host(), lambda *_: None, secret=key).seal(forged.sealed_text))
+    data = bytearray(make_patterns(forged.patterns, bytes.fromhex(forged.seed))[0].expected(0, SIZE))
+    data[spared : spared + 4096] = (MARK * 4096)[:4096]
+    data[reserved.offset : reserved.offset + SLOT] = render_record(forged)
+    backing(device).write_bytes(data)
+
+
+@pytest.mark.parametrize("seals", ["nothing", "another key", "other words"])
+def test_forged_record_spares_no_place(
+    make_loop: MakeLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seals: str
+) -> None:
+    """Somebody may have written all but what he wants to keep: what nothing seals is read back whole."""
+    # Samples may miss a page, and here they do.
+    monkeypatch.setattr(Overwrite, "_why_not_believed", lambda self, record: "")
+    device, mine = make_loop(SIZE, MARK), Key(tmp_path / "mine").text
+    spared = 20 * MIB + 8192
+    if seals == "nothing":
+        plant(device, spared)
+    elif seals == "another key":
+        plant(device, spared, Key(tmp_path / "other").text)
+    else:
+        plant(device, spared, mine)
+        data = bytearray(backing(device).read_bytes())
+        at = data.index(MAGIC)
+        record = parse_record(bytes(data[at : at + SLOT]))
+        assert record
+        data[at : at + SLOT] = render_record(dataclasses.replace(record, contents=("xfs",)))
+        backing(device).write_bytes(data)
+    account, said = sit(device, WipeOptions(), "RUN-2", key=mine)
+    assert "wipe.resumed" in said and "wipe.verify.mismatch" in said
+    assert account.row["resumed"] == UNSEALED
+    assert account.row["errors"][0]["offset"] == spared
+
+
+def test_sealed_record_is_believed(make_loop: MakeLoop, tmp_path: Path) -> None:
+    """A record by the agent's own key is gone on from with samples, as one sitting would be looked at."""
+    device, key = make_loop(SIZE, MARK), Key(tmp_path / "key").text
+    sit(device, WipeOptions(), "RUN-1", CUT_AT, key=key)
+    account, said = sit(device, WipeOptions(), "RUN-2", key=key)
+    assert "wipe.resumed" in said and account.row["resumed"] == SEALED
+    assert account.row["verification"]["bytes"] < SIZE and not account.row["verification"]["mismatches"]
+    assert_wiped(device, account)
+
+
+def test_claims_of_an_earlier_pass_are_written_over(make_loop: MakeLoop) -> None:
+    """Where the last pass is all of this sitting's, nothing stands on the disk by the word of a record."""
+    device = make_loop(SIZE, MARK)
+    options = WipeOptions(passes=2)
+    sit(device, options, "RUN-1", CUT_AT)
+    account, said = sit(device, options, "RUN-2")
+    assert "wipe.resumed" in said and account.row["verification"]["bytes"] < SIZE
     assert_wiped(device, account)
 
 

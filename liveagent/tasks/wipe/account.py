@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import Callable
@@ -79,6 +80,9 @@ class Account:
         self.label = ""
         # Set when the disk was left behind: what its thread says after that is not heard.
         self.is_closed = False
+        # Whether the drive may have the password of a security erase at this moment.
+        self.has_password = False
+        self._lock = threading.Lock()
         self.codes: list[tuple[str, Verdict]] = []
         self.row: dict[str, JSON] = {
             **describe_disk(disk),
@@ -105,8 +109,11 @@ class Account:
             self.context.line(text, self.disk.name)
 
     def find(self, code: str, verdict: Verdict, summary: str, measured: Mapping[str, JSON] | None = None) -> None:
-        if self.is_closed:
-            return
+        if not self.is_closed:
+            self.note(code, verdict, summary, measured)
+
+    def note(self, code: str, verdict: Verdict, summary: str, measured: Mapping[str, JSON] | None = None) -> None:
+        """A finding also of a disk that is closed: for whoever closed it."""
         self.codes.append((code, verdict))
         if verdict not in (Verdict.PASS, Verdict.WARN):
             self.row["reasons"].append({"code": code, "text": summary})
@@ -134,10 +141,15 @@ class Account:
             self.context.progress(self.disk.name, round(progress * 100, 1), 100, "%", self.label)
 
     def finish(self, verdict: Verdict, summary: str, row: Mapping[str, JSON]) -> None:
-        """The last word of this disk."""
-        if not self.is_closed:
+        """The last word of this disk, unless somebody had it before."""
+        if self.close():
             self.context.part_finished(self.disk.name, verdict, summary, row)
-        self.is_closed = True
+
+    def close(self) -> bool:
+        """Take the last word; whether it was still to be had."""
+        with self._lock:
+            was_closed, self.is_closed = self.is_closed, True
+        return not was_closed
 
     def note_answer(self) -> bool:
         """The disk answered, if only with an error; whether the kernel still knows it: one that was pulled errs too."""

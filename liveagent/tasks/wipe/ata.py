@@ -98,6 +98,7 @@ def _secure_erase(job: Job, enhanced: bool) -> Erased:
     minutes = before.security.enhanced_minutes if enhanced else before.security.erase_minutes
     limit = minutes * 60 * ERASE_FACTOR + ERASE_MORE if minutes else ERASE_UNSAID
     begun = False
+    job.account.has_password = True
     try:
         said = _run(host, ["--user-master", "u", "--security-set-pass", PASSWORD, disk.path], START_TIMEOUT)
         now = _ask(host, disk)
@@ -138,6 +139,7 @@ def _leave_free(job: Job) -> None:
         left = _free(job.host, job.disk)
     except (NotBegun, Unconfirmed):
         left = None
+    job.account.has_password = left is None or left.security.enabled
     if left is None or left.security.enabled:
         state = "cannot be asked whether it still has" if left is None else "still has"
         job.account.find("wipe.ata.password", Verdict.UNKNOWN, explain_password(state, job.disk))

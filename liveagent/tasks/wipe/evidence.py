@@ -181,6 +181,7 @@ def make_sanitization(row: Row, agent: str) -> dict[str, JSON]:
         "finished": row.get("finished"),
         "seconds": row.get("seconds"),
         "sittings": list(row.get("sittings") or ()),
+        "resumed": row.get("resumed"),
         "guards_released": list(row.get("released") or ()),
     }
 

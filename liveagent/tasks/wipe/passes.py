@@ -24,6 +24,11 @@ from liveagent.tasks.wipe.samples import MIB, choose_samples, describe_places
 RECORD_EVERY = 5.0
 # Before a record is believed: so much at both ends of what it claims, and as many places between.
 CLAIM_ENDS = 4 * MIB
+SEALED = "by a record that the agent's own key seals"
+UNSEALED = (
+    "by a record that nothing seals: what it says of earlier sittings and of the state before is its word alone, and "
+    "all that it claims to be written was read back"
+)
 
 
 def find_passed(account: Account, armed: Armed, options: WipeOptions) -> tuple[str, ...]:
@@ -50,9 +55,11 @@ class Overwrite:
         self._damage = Damage()
         self._reserved = find_reserved(armed.disk)
         self._body = self._reserved.offset if self._reserved else armed.disk.size
-        self._keeper = Keeper(self._medium, self._reserved) if self._reserved else None
+        self._keeper = Keeper(self._medium, self._reserved, account.context.seal) if self._reserved else None
         self._kept = 0.0
-        self._finished = False
+        self._finished = self._judged = False
+        # What stands on the disk by the word of a record that anybody may have written: it is read back whole.
+        self._claimed = 0
         # What was noted before, as of a firmware erase that this follows; the passes' own comes after it.
         self._noted = list(account.row["errors"])
         # Drawn anew in every sitting: where it will be looked at nobody who had the disk in his hands can know.
@@ -112,16 +119,22 @@ class Overwrite:
         """Take over the record of an earlier sitting, where there is one that counts."""
         started = self._account.now()
         found = self.find_record()
-        if found:
+        if found and self._keeper:
+            is_sealed = self._keeper.is_sealed(found)
             self._record = found
             self._damage = Damage(found.errors)
-            measured = {"from": found.written, "sittings": [sitting.encode() for sitting in found.sittings]}
-            self._account.find(
-                "wipe.resumed",
-                Verdict.PASS,
-                f"resumed at {render_bytes(found.written)}, where run {found.sittings[-1].run} was broken off",
-                measured,
-            )
+            last = len(found.patterns) - 1
+            if not is_sealed and (found.phase == "verify" or found.number >= last):
+                self._claimed = self._body if found.phase == "verify" or found.number > last else found.offset
+            self._account.row["resumed"] = SEALED if is_sealed else UNSEALED
+            measured = {
+                "from": found.written,
+                "sittings": [sitting.encode() for sitting in found.sittings],
+                "sealed": is_sealed,
+            }
+            words = f"resumed at {render_bytes(found.written)}, where run {found.sittings[-1].run} was broken off"
+            words += "" if is_sealed else "; nothing seals its record, so that all it claims is read back"
+            self._account.find("wipe.resumed", Verdict.PASS, words, measured)
         sitting = Sitting(self._run, started, "", self._record.written, self._record.written)
         self._record = dataclasses.replace(self._record, sittings=(*self._record.sittings, sitting))
 
@@ -220,8 +233,11 @@ class Overwrite:
     # -- the read-back ------------------------------------------------------------------------------
 
     def _samples(self) -> tuple[Span, ...]:
-        record = self._record
-        return choose_samples(record.size, self._options.verify, self._medium.sector, self._sample_seed)
+        chosen = choose_samples(self._record.size, self._options.verify, self._medium.sector, self._sample_seed)
+        if not self._claimed:
+            return chosen
+        behind = (Span(max(span.offset, self._claimed), span.end - max(span.offset, self._claimed)) for span in chosen)
+        return (Span(0, self._claimed), *(span for span in behind if span.length > 0))
 
     def _verify(self) -> None:
         """Read back what is before the reserved space, wipe that space, and read it back too."""
@@ -255,6 +271,7 @@ class Overwrite:
 
     def _judge(self, samples: Sequence[Span], mismatches: Damage) -> None:
         account = self._account
+        self._judged = True
         account.row["errors"] = [*self._noted]
         places = describe_places(cut_out(samples, self._damage.troubles))
         data: dict[str, JSON] = {
@@ -313,7 +330,7 @@ class Overwrite:
         row["seed"] = patterns[-1].seed
         row["bytes_written"] = max(0, self._written - self._damage.lost)
         row["sittings"] = [sitting.encode() for sitting in record.sittings]
-        if not self._finished:
+        if not self._judged:
             row["errors"] = [*self._noted, *(dataclasses.asdict(trouble) for trouble in self._damage.troubles)]
         row.setdefault("before", {}).update(
             digest=record.digest,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import hmac
 import json
 import re
-from typing import Any
+from typing import Any, Callable
 
 from liveagent.machine.disks import Disk
 from liveagent.tasks.wipe.flow import Span
@@ -24,6 +25,7 @@ SLOTS = 2
 RESERVED = SLOT * SLOTS
 PAGE = 4096
 PASSES_LIMIT = 35
+WORDS_LIMIT, WORD_LIMIT = 256, 256
 # A smaller disk is wiped in no time, and begun anew.
 SMALLEST = 8 * 1024 * 1024
 
@@ -73,6 +75,13 @@ class Record:
     errors: tuple[Trouble, ...] = ()
     sittings: tuple[Sitting, ...] = ()
     sequence: int = 0
+    # By the agent's own key over all the rest; "" where it has none.
+    seal: str = ""
+
+    @property
+    def sealed_text(self) -> str:
+        """What the seal is over."""
+        return json.dumps({**self.encode(), "seal": ""}, sort_keys=True, separators=(",", ":"))
 
     @property
     def written(self) -> int:
@@ -107,6 +116,11 @@ def find_fault(record: Record) -> str:
         return "it stopped in the middle of a page"
     if not re.fullmatch(r"[0-9a-f]{64}", record.seed):
         return "its seed is none"
+    words = (*record.contents, *record.passed, record.digest, record.seal, record.serial, record.model)
+    if len(words) > WORDS_LIMIT or not all(isinstance(word, str) and len(word) <= WORD_LIMIT for word in words):
+        return "a word in it is none"
+    if not all(_is_sitting(one) for one in record.sittings):
+        return "a sitting in it is none"
     if not record.sittings or len(record.errors) > RANGE_LIMIT:
         return "it says of no run, or of more errors than a wipe goes on with"
     if not all(_is_place(one) for one in record.errors):
@@ -115,6 +129,13 @@ def find_fault(record: Record) -> str:
     if lost > SECTOR_LIMIT * PAGE or any(not 0 <= one.offset <= one.end <= record.size for one in record.errors):
         return "its errors are not on the disk, or too many"
     return ""
+
+
+def _is_sitting(sitting: Sitting) -> bool:
+    words = (sitting.run, sitting.started, sitting.finished)
+    return all(isinstance(word, str) and re.fullmatch(r"[-0-9A-Za-z:.]{0,64}", word) for word in words) and all(
+        isinstance(number, int) and number >= 0 for number in (sitting.start, sitting.end)
+    )
 
 
 def _is_place(trouble: Trouble) -> bool:
@@ -167,8 +188,9 @@ def why_not_same(record: Record, wanted: Record) -> str:
 class Keeper:
     """Writes the record of one disk, slot by slot, and reads it back."""
 
-    def __init__(self, medium: Medium, reserved: Span) -> None:
+    def __init__(self, medium: Medium, reserved: Span, seal: Callable[[str], str] = lambda text: "") -> None:
         self._medium = medium
+        self._seal = seal
         self._reserved = reserved
         self._buffer = Buffer(SLOT)
 
@@ -186,9 +208,15 @@ class Keeper:
 
     def write(self, record: Record) -> None:
         """Write it to the slot whose turn it is. What it claims must be on the medium by then. Raises OSError."""
+        record = dataclasses.replace(record, seal=self._seal(record.sealed_text))
         self._buffer.view[:SLOT] = render_record(record)
         self._medium.write(self._buffer, self._slot(record.sequence % SLOTS))
         self._medium.flush()
+
+    def is_sealed(self, record: Record) -> bool:
+        """Whether an agent with this one's key wrote it. Without a key nobody can tell."""
+        seal = self._seal(record.sealed_text)
+        return bool(seal) and hmac.compare_digest(seal, record.seal)
 
     def close(self) -> None:
         self._buffer.close()

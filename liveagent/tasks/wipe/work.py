@@ -263,14 +263,15 @@ def run_side_by_side(
             waited = min(silent, time.monotonic() - cancelled) if cancelled is not None else 0.0
             if silent < patience.given_up and waited < patience.cancelled:
                 continue
-            with lock:
-                if index not in left:
-                    continue  # it ended at this very moment
-                left.discard(index)
-            behind.add(index)
             words = f"gave no sign of life for {render_duration(silent)} and was left behind: what it holds is unknown"
-            rows[index] = workers[index].abandon(words)
-            _tell(rows[index])
+            row = workers[index].abandon(words)
+            if row is None:
+                continue
+            with lock:
+                left.discard(index)
+                rows[index] = row
+            behind.add(index)
+            _tell(row)
     for index, thread in enumerate(threads):
         if index not in behind:
             thread.join()

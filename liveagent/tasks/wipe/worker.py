@@ -71,20 +71,22 @@ class Worker:
         unknown = {"verdict": Verdict.UNKNOWN.value, "status": "not-erased", "summary": "did not end", "reasons": []}
         return {**describe_disk(self.disk), **unknown, "technique": self._technique.name, "method": NONE}
 
-    def abandon(self, summary: str) -> Mapping[str, JSON]:
-        """The row of a disk that hangs, as it is left behind."""
+    def abandon(self, summary: str) -> Mapping[str, JSON] | None:
+        """The row of a disk that hangs, as it is left behind; None where it ends at this very moment."""
+        account = self.account
+        if not account.close():
+            return None
         if self._joint:
             self._joint.leave(self.disk.name)
-        account = self.account
-        account.find("wipe.stalled", Verdict.UNKNOWN, summary)
-        if self._technique.name.startswith("ata-secure-erase") and account.row.get("attempted"):
+        account.note("wipe.stalled", Verdict.UNKNOWN, summary)
+        if account.has_password:
             # Whoever would take it off is the one that hangs.
-            account.find("wipe.ata.password", Verdict.UNKNOWN, ata.explain_password("may still have", self.disk))
+            account.note("wipe.ata.password", Verdict.UNKNOWN, ata.explain_password("may still have", self.disk))
         # Its thread may come back at any time, and goes on with its own.
         row = account.copy_row()
         row.update(verdict=Verdict.UNKNOWN.value, status="not-erased", method=NONE, summary=summary)
         row["finished"] = account.now()
-        account.finish(Verdict.UNKNOWN, summary, row)
+        self._context.part_finished(self.disk.name, Verdict.UNKNOWN, summary, row)
         return row
 
     def run(self) -> Mapping[str, JSON]:
