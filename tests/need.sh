@@ -29,6 +29,9 @@ want rpmbuild rpm
 want createrepo_c createrepo-c
 want rpmlint rpmlint
 want gpg gnupg
+# Foreman's templates are Ruby's; what comes out is read by the loader's own parser.
+want ruby ruby
+want grub-script-check grub-common
 for module in click cryptography jinja2 pip psutil pyudev requests rich setuptools wheel; do
     /usr/bin/python3 -c "import $module" 2>/dev/null || missing="$missing python3-$module"
 done
