@@ -276,8 +276,9 @@ def doctor(shell: Shell, as_json: bool) -> None:
 def status(shell: Shell, as_json: bool) -> None:
     """What runs now."""
     from liveagent.command import runs
+    from liveagent.machine.live import probe_image
 
-    document = runs.make_status(shell.places)
+    document = runs.make_status(shell.places, probe_image(shell.host))
     if as_json:
         print_json(document)
     else:

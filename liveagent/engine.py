@@ -127,6 +127,7 @@ class Engine:
             "plan": self.plan.encode(),
             "machine": self.machine.identity.encode(),
             "agent": __version__,
+            "image": self.machine.live.image or None,
             "labels": self.plan.settings.labels,
             "at_boot": self.plan.at_boot,
         }
@@ -388,6 +389,7 @@ def report_faults(emit: Emit, spool: Spool, machine: Machine, plan: Plan) -> Res
         "plan": plan.encode(),
         "machine": machine.identity.encode(),
         "agent": __version__,
+        "image": machine.live.image or None,
         "labels": plan.settings.labels,
         "at_boot": plan.at_boot,
     }

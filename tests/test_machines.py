@@ -30,7 +30,7 @@ def test_identity_and_live_image(lab: Replay) -> None:
     machine = probe_machine(lab)
     assert machine.identity.serial == "LABIDLE"
     assert machine.identity.boot_mac == "52:54:00:77:00:0a"
-    assert machine.live.is_live and machine.live.disks == ()
+    assert machine.live.is_live and machine.live.disks == () and machine.live.image == "speedtest 7 (lab)"
     assert [address for nic in machine.nics for address in nic.addresses] == ["10.77.0.10"]
 
 

@@ -22,12 +22,12 @@ from liveagent.session import Places
 POLL = 0.2
 
 
-def make_status(places: Places) -> dict[str, JSON]:
-    """`state` is `idle` or `running`; the run is the one that is on, else the newest."""
+def make_status(places: Places, image: str = "") -> dict[str, JSON]:
+    """`state` is `idle` or `running`; the run is the one that is on, else the newest. `image` as `Live` has it."""
     holder = Lock(places.runtime).holder()
     directories = places.run_directories()
     directory = Path(holder.directory) if holder else (directories[-1] if directories else None)
-    document: dict[str, JSON] = {"state": "running" if holder else "idle", "run": None}
+    document: dict[str, JSON] = {"state": "running" if holder else "idle", "image": image or None, "run": None}
     if directory is None:
         return document
     document.update(run=directory.name, directory=str(directory), steps={}, progress={}, verdict=None)
@@ -48,6 +48,11 @@ def make_status(places: Places) -> dict[str, JSON]:
 
 
 def render_status(document: Mapping[str, Any]) -> list[str]:
+    image = [f"image {document['image']}"] if document.get("image") else []
+    return [*image, *_render_run(document)]
+
+
+def _render_run(document: Mapping[str, Any]) -> list[str]:
     if document["run"] is None:
         return ["idle: nothing has run yet; `liveagent list` shows what can be done"]
     if document["state"] == "idle":

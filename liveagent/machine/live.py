@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 
 from liveagent.cmdline import Word, parse_cmdline
@@ -42,11 +44,15 @@ IMAGES = ("squashfs", "erofs", "iso9660", "udf", "cramfs")
 
 @dataclasses.dataclass(frozen=True)
 class Live:
-    """`reason` says why it is, or is not, a live image. `disks` are kernel names: the image came from them."""
+    """`reason` says why it is, or is not, a live image. `disks` are kernel names: the image came from them.
+
+    `image` is which build of which image it is, as its os-release says: `speedtest 42 (4f2a9c1)`, or "".
+    """
 
     is_live: bool
     reason: str
     disks: tuple[str, ...] = ()
+    image: str = ""
 
     def encode(self) -> dict[str, JSON]:
         return {**dataclasses.asdict(self), "disks": list(self.disks)}
@@ -111,16 +117,34 @@ def probe_live(host: Host, udev: Sequence[UdevDevice] | None = None) -> Live:
     `udev` are the block devices where the caller has them already.
     """
     words = parse_cmdline(host.read_or("/proc/cmdline").encode("utf-8", "replace")).words
-    asked = find_live_word(words)
+    asked, image = find_live_word(words), probe_image(host)
     if not asked:
-        return Live(False, "the kernel command line asks for no live root (root=live:…, rd.live.image, boot=live)")
+        reason = "the kernel command line asks for no live root (root=live:…, rd.live.image, boot=live)"
+        return Live(False, reason, image=image)
     mounts = probe_mounts(host)
     disks = _probe_medium(host, words, mounts, host.udev("block") if udev is None else udev)
     shown = asked.name if asked.value is None else f"{asked.name}={asked.value}"
     against, root = _describe_root(host, mounts)
     if against:
-        return Live(False, f"the kernel was started with {shown}, but {root}", disks)
-    return Live(True, f"the kernel was started with {shown}, and {root}", disks)
+        return Live(False, f"the kernel was started with {shown}, but {root}", disks, image)
+    return Live(True, f"the kernel was started with {shown}, and {root}", disks, image)
+
+
+def parse_image(text: str) -> str:
+    """The image that an os-release names, with its build; "" where it names none."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        name, equals, value = line.strip().partition("=")
+        with contextlib.suppress(ValueError):  # a quote that is not closed
+            found[name] = "".join(shlex.split(value)) if equals else ""
+    words = [found[name] for name in ("IMAGE_ID", "IMAGE_VERSION") if found.get(name)]
+    build = found.get("BUILD_ID")
+    return " ".join([*words, *([f"({build})"] if build else [])]) if found.get("IMAGE_ID") else ""
+
+
+def probe_image(host: Host) -> str:
+    """Which build of which image this system is."""
+    return parse_image(host.read_or("/etc/os-release") or host.read_or("/usr/lib/os-release"))
 
 
 def _describe_root(host: Host, mounts: Sequence[Mount]) -> tuple[bool, str]:

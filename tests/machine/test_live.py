@@ -6,7 +6,7 @@ import pytest
 
 from liveagent.cmdline import parse_cmdline
 from liveagent.host import Host, UdevDevice
-from liveagent.machine.live import find_live_word, parse_medium_words, probe_live, want_device
+from liveagent.machine.live import find_live_word, parse_image, parse_medium_words, probe_live, want_device
 
 # The command line that booted in the lab (boot-lab.md, 4), and mounts as dracut's dmsquash-live leaves them.
 NETBOOT = "root=live:http://10.77.0.1/live.squashfs rd.live.image rd.live.overlay.overlayfs=1 ip=dhcp"
@@ -166,3 +166,19 @@ def test_image_file_on_a_local_disk(tmp_path: Path) -> None:
     scan = "28 26 8:1 / /run/initramfs/isoscan ro - ext4 /dev/sda1 ro"
     host = make_tree(tmp_path, MEDIUM, [OVERLAY, RUN, SQUASH, scan], "/run/initramfs/isoscan/live.iso (deleted)")
     assert probe_live(host, ()).disks == ("sda",)
+
+
+@pytest.mark.parametrize(
+    ("text", "image"),
+    [
+        ('NAME="AlmaLinux"\nIMAGE_ID=speedtest\nIMAGE_VERSION=42\nBUILD_ID=4f2a9c1\n', "speedtest 42 (4f2a9c1)"),
+        ('IMAGE_ID="speedtest"\nIMAGE_VERSION="42"\n', "speedtest 42"),
+        ("IMAGE_ID=speedtest\n", "speedtest"),
+        ("NAME=Debian\nIMAGE_VERSION=42\nBUILD_ID=x\n", ""),
+        ('IMAGE_ID="speedtest\nIMAGE_VERSION=42', ""),
+        ("", ""),
+    ],
+)
+def test_which_build_it_is(text: str, image: str) -> None:
+    """Only an os-release that names an image has a build; one that is broken names none."""
+    assert parse_image(text) == image

@@ -114,7 +114,8 @@ def built(gpg: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> B
 
 def test_each_file_is_in_one_package(built: Built) -> None:
     """An image takes the agent without the receiver, a desk the command without the service, and nothing is lost."""
-    assert set(built.packages()) == {"liveagent", "python3-liveagent", "liveagent-receive", "python3-pydbus"}
+    ours = {"liveagent", "python3-liveagent", "liveagent-receive", "liveagent-image", "liveagent-dracut"}
+    assert set(built.packages()) == {*ours, "python3-pydbus"}
     agent, library, receiver = (built.files(name) for name in ("liveagent", "python3-liveagent", "liveagent-receive"))
     modules = set(run("git", "ls-files", "liveagent", cwd=built.tree).split())
     there = {name.partition("-packages/")[2] for name in library | receiver}
@@ -127,6 +128,8 @@ def test_each_file_is_in_one_package(built: Built) -> None:
             "/usr/share/bash-completion/completions/liveagent", "/usr/share/zsh/site-functions/_liveagent",
             "/usr/share/fish/vendor_completions.d/liveagent.fish"} <= library  # fmt: skip
     assert "/usr/lib/systemd/system/liveagent-receive.service" in receiver
+    assert "/usr/libexec/liveagent/image-access" in built.files("liveagent-image")
+    assert "/usr/lib/dracut/modules.d/91liveagent-image/check-image.sh" in built.files("liveagent-dracut")
     # pip's note of the directory that it was built in.
     assert not [name for name in agent | library | receiver if "direct_url" in name]
 

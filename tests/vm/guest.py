@@ -30,7 +30,7 @@ LOGIN = r"login: "
 CMDLINE = (
     "root=live:{files}/live.squashfs rd.live.image rd.live.overlay.overlayfs=1 ip=dhcp rd.neednet=1 "
     "console=tty0 console=ttyS0,115200 noeject BOOTIF=01-${net0/mac:hexhyp} rd.shell=0 rd.emergency=poweroff panic=-1 "
-    "mitigations=off norandmaps"
+    "mitigations=off norandmaps image.sha256={sha256}"
 )
 
 
@@ -45,6 +45,7 @@ class Hardware:
         False  # kernel and initramfs by QEMU itself: no firmware's network boot, everything after it the same
     )
     more: tuple[str, ...] = ()  # further arguments for QEMU
+    sha256: str = ""  # what the command line says of the image, instead of the truth
 
 
 class Guest:
@@ -57,7 +58,8 @@ class Guest:
         self.folder = folder
         self._network = network
         self._image = image
-        self.plug: Plug = network.plug(f"{CMDLINE} {cmdline}")
+        words = f"{CMDLINE} {image.access} {cmdline}".replace("{sha256}", hardware.sha256 or image.sha256)
+        self.plug: Plug = network.plug(words)
         self._started = time.monotonic()
         arguments = qemu_arguments(accelerator, hardware, self.plug, self._socket("qmp"))
         if hardware.direct:

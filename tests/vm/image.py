@@ -18,8 +18,10 @@ from pathlib import Path
 
 from . import recipe, wheel
 from .command import CommandFailed, run
+from .names import KICKSTART
 
 BUILD_TIMEOUT = 1800.0  # a slow mirror and one free core
+BUILD = "7"  # the number that the lab's image says it has
 KEPT = 3  # of each layer, so that two checkouts that share a cache do not build over and over
 UNUSED_AFTER = 86400.0  # seconds; nothing younger is pruned, somebody may be booting it
 
@@ -31,8 +33,15 @@ class Image:
     kernel: Path
     initramfs: Path
     squashfs: Path
+    sha256: str  # of the squashfs, for the command line
     ssh_key: Path
     known_hosts: Path
+
+    @property
+    def access(self) -> str:
+        """The word of the command line that lets this lab in."""
+        kind, key = self.ssh_key.with_suffix(".pub").read_text().split()[:2]
+        return f"image.sshkey={kind}:{key}"
 
 
 def cache_dir() -> Path:
@@ -52,10 +61,11 @@ def build_image(repo: Path) -> Image:
         root = build_root(cache)
         boot = build_initramfs(cache, root)
         key = make_ssh_key(cache)
-        squashfs = build_squashfs(cache, root, repo, key)
+        squashfs = build_squashfs(cache, root, repo)
+        sha256 = run(["sha256sum", str(squashfs)], timeout=120).split()[0]
         hosts = boot / "known_hosts"
         prune(cache)
-    return Image(boot / "vmlinuz", boot / "initramfs", squashfs, key, hosts)
+    return Image(boot / "vmlinuz", boot / "initramfs", squashfs, sha256, key, hosts)
 
 
 @contextlib.contextmanager
@@ -72,13 +82,13 @@ def build_root(cache: Path) -> Path:
     sources = recipe.host_sources(release)
     options = [f"--aptopt={line}" for line in recipe.host_apt_options()]
     options += [f"--dpkgopt=path-exclude={path}" for path in recipe.LEFT_OUT]
-    root = cache / f"root-{digest(release, sources, *options, *recipe.PACKAGES)}"
+    root = cache / f"root-{digest(release, sources, *options, *recipe.packages())}"
     if not used(root):
         partial = root.with_suffix(".partial")
         # INITRD=No: the initramfs is a layer of its own, the one that a kernel package makes would be thrown away.
         run(
             ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", *options]
-            + ["--include=" + ",".join(recipe.PACKAGES), release, str(partial), "-"],
+            + ["--include=" + ",".join(recipe.packages()), release, str(partial), "-"],
             timeout=BUILD_TIMEOUT,
             env={"INITRD": "No", "LC_ALL": "C.UTF-8"},
             stdin=sources,
@@ -91,7 +101,9 @@ def build_root(cache: Path) -> Path:
 
 def build_initramfs(cache: Path, root: Path) -> Path:
     """Layer 2: kernel, initramfs and the host keys' known_hosts, in a directory of their own."""
-    boot = cache / f"boot-{digest(root.name, recipe.INITRAMFS_SCRIPT, *recipe.DRACUT)}"
+    modules = KICKSTART / "dracut"
+    ours = [path.read_bytes() for path in sorted(modules.rglob("*")) if path.is_file()]
+    boot = cache / f"boot-{digest(root.name, recipe.INITRAMFS_SCRIPT, *recipe.DRACUT, *ours)}"
     if used(boot):
         return boot
     (kernel,) = (root / "boot").glob("vmlinuz-*")
@@ -101,7 +113,7 @@ def build_initramfs(cache: Path, root: Path) -> Path:
     run(
         # A mount namespace of its own: the mounts are gone with it, however this ends.
         ["unshare", "--mount", "--propagation=private", "sh", "-euc", recipe.INITRAMFS_SCRIPT, "initramfs"]
-        + [str(root), str(partial), *recipe.DRACUT, "/tmp/initramfs", release],
+        + [str(root), str(partial), str(modules), *recipe.DRACUT, "/tmp/initramfs", release],
         timeout=BUILD_TIMEOUT,
     )
     shutil.copy(kernel, partial / "vmlinuz")
@@ -119,22 +131,28 @@ def make_ssh_key(cache: Path) -> Path:
     return key
 
 
-def build_squashfs(cache: Path, root: Path, repo: Path, key: Path) -> Path:
-    """Layer 3: the root tree with the agent of `repo` and the lab's own files, as a squashfs."""
-    public = key.with_suffix(".pub").read_text()
+def build_squashfs(cache: Path, root: Path, repo: Path) -> Path:
+    """Layer 3: the root tree with the agent of `repo`, the image's and the lab's own files, as a squashfs."""
     source = wheel.source_files(repo)
-    named = [f"{path.relative_to(repo)} {digest(path.read_bytes())}" for path in source]
+    files = [*source, *(path for path in sorted(KICKSTART.rglob("*")) if path.is_file())]
+    named = [f"{path.relative_to(repo)} {digest(path.read_bytes())}" for path in files]
     lab = [f"{path} {mode:o} {text}" for path, (mode, text) in sorted(recipe.LAB_FILES.items())]
-    squashfs = cache / f"live-{digest(root.name, public, *named, *lab, *recipe.ENABLED, *recipe.DISABLED)}.squashfs"
+    squashfs = cache / f"live-{digest(root.name, *named, *lab, *recipe.ENABLED, *recipe.DISABLED)}.squashfs"
     if used(squashfs):
         return squashfs
     tree = cache / "tree.partial"
     # Hard links: a second of work for a whole tree. Whoever writes below unlinks first, or the cache would change.
     run(["cp", "--archive", "--link", str(root), str(tree)], timeout=300)
+    # These are written through: what is linked there would change in the cache.
+    for name in ("etc", "var/log", "var/lib/dbus", "var/lib/systemd"):
+        if (root / name).exists():
+            remove(tree / name)
+            run(["cp", "--archive", str(root / name), str(tree / name)], timeout=120)
     wheel.install(repo, source, tree)
+    run(["cp", "--recursive", "--remove-destination", "--preserve=mode", f"{KICKSTART}/image/.", str(tree)], timeout=60)
+    install_post(tree)
     for path, (mode, text) in recipe.LAB_FILES.items():
         place(tree / path, text, mode)
-    place(tree / "root/.ssh/authorized_keys", public, 0o600)
     enable(tree)
     partial = squashfs.with_suffix(".partial")
     run(
@@ -145,6 +163,22 @@ def build_squashfs(cache: Path, root: Path, repo: Path, key: Path) -> Path:
     remove(tree)
     partial.rename(squashfs)
     return squashfs
+
+
+def install_post(tree: Path) -> None:
+    """Run the kickstart's own scripts, as a build of the image runs them: in its root, and beside it."""
+    words = {"IMAGE_BUILD": BUILD, "IMAGE_COMMIT": "lab", "IMAGE_KEEP_HOST_KEYS": "1"}
+    script = (KICKSTART / "post.sh").read_text()
+    run(["chroot", str(tree), "bash", "-s"], timeout=300, stdin=script, env=words)
+    out = tree.with_name("output.partial")
+    beside = {**words, "INSTALL_ROOT": str(tree), "IMAGE_OUTPUT": str(out)}
+    run([str(KICKSTART / "post-nochroot.sh")], timeout=300, env=beside)
+    listed = (out / "packages.txt").read_text().splitlines()
+    if len(listed) < len(recipe.packages()) or not list(out.glob("vmlinuz-*")):
+        raise CommandFailed(
+            f"{KICKSTART}/post-nochroot.sh named {len(listed)} packages, and copied no kernel or too few"
+        )
+    remove(out)
 
 
 def place(path: Path, text: str, mode: int) -> None:

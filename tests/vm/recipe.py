@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from pathlib import Path
 
 from .command import CommandFailed, run
-
-BASE = """systemd systemd-sysv udev dbus kmod zstd procps iproute2 iputils-arping iputils-ping openssh-server curl
-    ca-certificates"""
-BOOT = "linux-image-amd64 dracut dracut-network dracut-live dracut-squash isc-dhcp-client"
-PYTHON = """python3 python3-gi python3-pydbus python3-psutil python3-pyudev python3-rich python3-requests
-    python3-click python3-cryptography python3-jinja2 python3-yaml"""
-TOOLS = """nvme-cli hdparm sg3-utils smartmontools mdadm lvm2 dmsetup cryptsetup-bin fdisk e2fsprogs xfsprogs
-    gfs2-utils ocfs2-tools nbd-client dmidecode pciutils usbutils ethtool lsscsi bcache-tools efibootmgr ipmitool
-    tpm2-tools mmc-utils"""
-# Not here on purpose: a time service and an update service, which would try public addresses, and
-# multipath-tools, which would take disks into maps of its own.
-PACKAGES = tuple(f"{BASE} {BOOT} {PYTHON} {TOOLS}".split())
+from .names import choose_packages, read_packages, render_kickstart
 
 # Nothing a server without a screen boots; half of the kernel's modules, and a minute of unpacking them.
 LEFT_OUT = (
@@ -43,15 +33,16 @@ DRACUT = (
     # Of the drivers for disks none: the root comes over the network, and the live system loads them itself. Network
     # drivers are all in it. Half the size, which an emulated CPU fetches and unpacks in half the time.
     "--drivers=virtio_pci",
-    "--add=livenet dmsquash-live bash network-legacy base kernel-modules",
+    "--add=livenet dmsquash-live bash network-legacy base kernel-modules liveagent-image",
     "--omit=plymouth systemd-networkd network-manager connman mdraid dmraid lvm crypt multipath nvmf resume",
 )
 
-# $1 the root tree, $2 where the initramfs goes, then dracut's own arguments. dracut writes to a tmpfs, so that
-# the tree stays as it is; its file comes out 0600, which an HTTP server of another user cannot read.
+# $1 the root tree, $2 where the initramfs goes, $3 our dracut modules, then dracut's own arguments. dracut writes to a
+# tmpfs, so that the tree stays as it is; its file comes out 0600, which an HTTP server of another user cannot read.
 INITRAMFS_SCRIPT = """
-root=$1 out=$2
-shift 2
+root=$1 out=$2 modules=$3
+shift 3
+mount -t overlay -o "ro,lowerdir=$modules:$root/usr/lib/dracut/modules.d" modules "$root/usr/lib/dracut/modules.d"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
@@ -60,33 +51,10 @@ chroot "$root" "$@"
 install -m 644 "$root/tmp/initramfs" "$out/initramfs"
 """
 
-ENABLED = ("liveagent.service", "ssh.service", "lab-keepme.service")
-# Timers and monitors that a test lab does not want, what would activate disks before the agent has looked, cluster
-# services that take ten seconds to find no cluster, and shutdown helpers that want an initramfs in /boot and without
-# one hold a power-off up for 90 s.
-DISABLED = (
-    "apt-daily.timer",
-    "apt-daily-upgrade.timer",
-    "dpkg-db-backup.timer",
-    "e2scrub_all.timer",
-    "e2scrub_reap.service",
-    "fstrim.timer",
-    "dm-event.socket",
-    "dracut-shutdown.service",
-    "lvm2-lvmpolld.socket",
-    "lvm2-monitor.service",
-    "mdadm-shutdown.service",
-    "mdcheck_start.timer",
-    "mdmonitor.service",
-    "nvmefc-boot-connections.service",
-    "nvmf-autoconnect.service",
-    "o2cb.service",
-    "ocfs2.service",
-    "smartmontools.service",
-    "systemd-pstore.service",
-    "systemd-timesyncd.service",
-    "uuidd.socket",
-)
+ENABLED = ("liveagent.service", "ssh.service", "image-access.service", "lab-keepme.service")
+# What the image does not have, and only a test lab does not want: cluster services that take ten seconds to find no
+# cluster, and a time service.
+DISABLED = ("o2cb.service", "ocfs2.service", "systemd-timesyncd.service")
 
 # The disk that must survive is mounted before the agent looks: a disk with data that somebody still uses.
 # Only where the test asks for it, so that other boots do not wait for a disk they do not have.
@@ -123,19 +91,18 @@ LAB_FILES = {
     "etc/hostname": (0o644, "livehost\n"),
     # mmdebstrap leaves this machine's own name server in it, to which no guest must talk.
     "etc/resolv.conf": (0o644, "# the lab has no name server\n"),
-    "etc/fstab": (0o644, "# a live system mounts nothing by itself\n"),
-    "etc/mdadm/mdadm.conf": (0o644, "# the agent must see members, not arrays\nAUTO -all\n"),
-    # What is registered as soon as it is plugged in would be held before the agent has looked at it.
-    "etc/udev/rules.d/69-bcache.rules": (0o644, "# the agent must see members, not bcaches\n"),
-    "etc/lvm/lvmlocal.conf": (0o644, "global {\n    event_activation = 0\n}\n"),
-    "etc/ssh/sshd_config.d/lab.conf": (
-        0o644,
-        "PermitRootLogin prohibit-password\nPasswordAuthentication no\nUseDNS no\nMaxSessions 50\n",
-    ),
+    # Many tests share one connection.
+    "etc/ssh/sshd_config.d/lab.conf": (0o644, "MaxSessions 50\n"),
     "usr/lib/systemd/system/lab-keepme.service": (0o644, KEEPME_UNIT),
     "usr/libexec/liveagent/tasks.d/hello.sh": (0o755, HELLO),
     "usr/libexec/liveagent/tasks.d/scratch-fails.sh": (0o755, SCRATCH_FAILS),
 }
+
+
+@functools.cache
+def packages() -> tuple[str, ...]:
+    """The image's own list, through a table of names."""
+    return choose_packages(read_packages(render_kickstart("9"), "RHEL9"))
 
 
 def host_release() -> str:
