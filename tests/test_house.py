@@ -19,6 +19,7 @@ else:
     import tomli as tomllib
 
 PACKAGE = REPOSITORY / "liveagent"
+SCRIPTS = ("foreman/set-task", "kickstart/make-build", "kickstart/make-kickstart")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # A module beyond this holds a second thing; the door is the exception, since nothing else may do what it does.
 LONGEST = {"host.py": 520}
@@ -35,12 +36,18 @@ def check(argv: list[str], **more: object) -> None:
 @pytest.mark.parametrize("words", [["format", "--check"], ["check"]], ids=" ".join)
 def test_ruff(words: list[str]) -> None:
     """One format and one set of lint rules."""
-    check([sys.executable, "-m", "ruff", *words, "liveagent", "tests"])
+    check([sys.executable, "-m", "ruff", *words, "liveagent", "tests", *SCRIPTS])
 
 
 def test_types() -> None:
     """mypy --strict over the package, as for Python 3.9."""
     check([sys.executable, "-m", "mypy"])
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_types_of_scripts(script: str) -> None:
+    """The same for what runs on a desk or a build host, without the package."""
+    check([sys.executable, "-m", "mypy", "--strict", "--python-version", "3.9", script])
 
 
 def test_one_door() -> None:
