@@ -27,15 +27,17 @@ demo: $(VENV)/.stamp ## Wipe a scratch disk on a loop device as a boot would; to
 test: tools ## Everything but the virtual machines, linters and type checks included
 	$(BIN)/python -m pytest -q -rs
 
+# What is built by the system's Python, and what is Ruby's, is the same for each.
 test-39: tools ## The suite on Python 3.9 with EL 9's versions, where there is a 3.9
 ifeq ($(PYTHON39),)
 	@echo "no Python 3.9 here: the suite ran on $$($(PYTHON) --version) alone"
 else
-	@test -e $(VENV)39/.stamp -a $(VENV)39/.stamp -nt tests/constraints-el9.txt || { \
+	@test $(VENV)39/.stamp -nt tests/constraints-el9.txt -a $(VENV)39/.stamp -nt pyproject.toml || { \
 	  $(PYTHON39) -m venv --clear $(VENV)39 && \
 	  $(VENV)39/bin/pip install --quiet --disable-pip-version-check --editable '.[test]' \
 	    --constraint tests/constraints-el9.txt && touch $(VENV)39/.stamp; }
-	$(VENV)39/bin/python -m pytest -q -rs --ignore tests/test_house.py
+	$(VENV)39/bin/python -m pytest -q -rs --ignore tests/test_house.py --ignore tests/rpm \
+	  --ignore tests/foreman/test_templates.py
 endif
 
 tools-vm: tools

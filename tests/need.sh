@@ -30,6 +30,11 @@ want createrepo_c createrepo-c
 want rpmlint rpmlint
 want gpg gnupg
 # Foreman's templates are Ruby's; what comes out is read by the loader's own parser.
+want nginx nginx
+want sshd openssh-server
+want rsync rsync
+want proftpd proftpd-core
+want /usr/lib/proftpd/mod_tls.so proftpd-mod-crypto
 want ruby ruby
 want grub-script-check grub-common
 for module in click cryptography jinja2 pip psutil pyudev requests rich setuptools wheel; do
@@ -58,6 +63,12 @@ if command -v apt-get >/dev/null 2>&1; then
     apt-get update -qq
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    # The tests start servers of their own; the packages' services would only hold ports.
+    for service in nginx:nginx proftpd-core:proftpd; do
+        case " $missing " in
+        *" ${service%:*} "*) systemctl disable --now "${service#*:}" >/dev/null 2>&1 || true ;;
+        esac
+    done
 elif command -v dnf >/dev/null 2>&1; then
     echo "Not tried on EL yet. Please install what stands for these Debian packages:$missing" >&2
     exit 1

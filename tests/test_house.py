@@ -19,7 +19,9 @@ else:
     import tomli as tomllib
 
 PACKAGE = REPOSITORY / "liveagent"
-SCRIPTS = ("foreman/set-task", "kickstart/make-build", "kickstart/make-kickstart")
+# What runs on a desk, a build host or a centre, without the package.
+SCRIPTS = ("delivery/deliver", "foreman/set-task", "kickstart/make-build", "kickstart/make-kickstart")
+DELIVERY = REPOSITORY / "delivery"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # A module beyond this holds a second thing; the door is the exception, since nothing else may do what it does.
 LONGEST = {"host.py": 520}
@@ -36,7 +38,7 @@ def check(argv: list[str], **more: object) -> None:
 @pytest.mark.parametrize("words", [["format", "--check"], ["check"]], ids=" ".join)
 def test_ruff(words: list[str]) -> None:
     """One format and one set of lint rules."""
-    check([sys.executable, "-m", "ruff", *words, "liveagent", "tests", *SCRIPTS])
+    check([sys.executable, "-m", "ruff", *words, "liveagent", "delivery", "tests", *SCRIPTS])
 
 
 def test_types() -> None:
@@ -44,10 +46,10 @@ def test_types() -> None:
     check([sys.executable, "-m", "mypy"])
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_types_of_scripts(script: str) -> None:
-    """The same for what runs on a desk or a build host, without the package."""
-    check([sys.executable, "-m", "mypy", "--strict", "--python-version", "3.9", script])
+@pytest.mark.parametrize("words", [["-p", "delivery"], *([script] for script in SCRIPTS)], ids=" ".join)
+def test_types_beside_the_package(words: list[str]) -> None:
+    """The same for what runs without the package."""
+    check([sys.executable, "-m", "mypy", "--strict", "--python-version", "3.9", *words])
 
 
 def test_one_door() -> None:
@@ -67,7 +69,7 @@ def test_modules_stay_small() -> None:
     """A module that grows past its ceiling holds a second thing."""
     long = {
         str(module.relative_to(REPOSITORY)): lines
-        for module in MODULES
+        for module in (*MODULES, *DELIVERY.glob("*.py"))
         if (lines := len(module.read_text().splitlines())) > LONGEST.get(module.name, LONGEST_MODULE)
     }
     assert not long
@@ -111,6 +113,14 @@ def test_shell_scripts() -> None:
 def is_shell(file: Path) -> bool:
     with file.open("rb") as stream:
         return stream.readline(100).startswith((b"#!/bin/sh", b"#!/usr/bin/env bash", b"#!/bin/bash"))
+
+
+def test_delivery_needs_nothing_but_python() -> None:
+    """It runs on a build host and on a central server: the standard library and itself."""
+    known = {*sys.stdlib_module_names, "delivery"} if sys.version_info >= (3, 10) else None
+    for module in DELIVERY.glob("*.py"):
+        found = {name.split(".")[0] for name in imported(module)}
+        assert "liveagent" not in found and (known is None or found <= known), module
 
 
 @pytest.mark.parametrize("name", ["liveagent.service", "liveagent-receive.service"])
