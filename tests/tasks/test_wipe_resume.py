@@ -316,13 +316,14 @@ def test_forged_record_is_found_out(make_loop: MakeLoop) -> None:
     assert_wiped(device, account)
 
 
-def plant(device: str, spared: int, key: str = "") -> None:
+def plant(device: str, spared: int, key: str = "", errors: tuple[Trouble, ...] = ()) -> None:
     """A record that says that all is done, with its stream on the whole disk but one page."""
     disk = next(disk for disk in probe_machine(Host()).disks if disk.path == device)
     reserved = find_reserved(disk)
     assert reserved
     forged = make_record(
-        serial=disk.serial, model=disk.model, size=disk.size, body=reserved.offset, phase="verify", number=1, errors=()
+        serial=disk.serial, model=disk.model, size=disk.size, body=reserved.offset, phase="verify", number=1,
+        errors=errors,
     )  # fmt: skip
     if key:
         forged = dataclasses.replace(forged, seal=Issuer(Host(), lambda *_: None, secret=key).seal(forged.sealed_text))
@@ -357,6 +358,16 @@ def test_forged_record_spares_no_place(
     assert "wipe.resumed" in said and "wipe.verify.mismatch" in said
     assert account.row["resumed"] == UNSEALED
     assert account.row["errors"][0]["offset"] == spared
+
+
+def test_record_excuses_no_place(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place that a record without a seal says to be bad is written again, and not passed over on its word."""
+    monkeypatch.setattr(Overwrite, "_why_not_believed", lambda self, record: "")
+    device, spared = make_loop(SIZE, MARK), 20 * MIB + 8192
+    plant(device, spared, errors=(Trouble(spared + 512, 1024, "Input/output error"),))
+    account, said = sit(device, WipeOptions(), "RUN-2")
+    assert "wipe.resumed" in said and "wipe.verify.mismatch" not in said and account.row["errors"] == []
+    assert_wiped(device, account)
 
 
 def test_sealed_record_is_believed(make_loop: MakeLoop, tmp_path: Path) -> None:

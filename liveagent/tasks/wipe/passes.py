@@ -15,9 +15,9 @@ from liveagent.tasks.wipe.account import Account
 from liveagent.tasks.wipe.flow import Flow, Span, Work, spans
 from liveagent.tasks.wipe.guards import Armed
 from liveagent.tasks.wipe.options import WipeOptions
-from liveagent.tasks.wipe.overwrite import Damage, Digest, Medium, TooManyErrors, clip, cut_out
+from liveagent.tasks.wipe.overwrite import Damage, Digest, Medium, TooManyErrors, Trouble, clip, cut_out
 from liveagent.tasks.wipe.pattern import Pattern, make_patterns
-from liveagent.tasks.wipe.record import Keeper, Record, Sitting, find_reserved, why_not_same
+from liveagent.tasks.wipe.record import PAGE, Keeper, Record, Sitting, find_reserved, why_not_same
 from liveagent.tasks.wipe.samples import MIB, choose_samples, describe_places
 
 # A power cut costs at most this many seconds of work; the drive's cache goes down each time.
@@ -60,6 +60,7 @@ class Overwrite:
         self._finished = self._judged = False
         # What stands on the disk by the word of a record that anybody may have written: it is read back whole.
         self._claimed = 0
+        self._retried: tuple[Span, ...] = ()
         # What was noted before, as of a firmware erase that this follows; the passes' own comes after it.
         self._noted = list(account.row["errors"])
         # Drawn anew in every sitting: where it will be looked at nobody who had the disk in his hands can know.
@@ -122,7 +123,11 @@ class Overwrite:
         if found and self._keeper:
             is_sealed = self._keeper.is_sealed(found)
             self._record = found
-            self._damage = Damage(found.errors)
+            if is_sealed:
+                self._damage = Damage(found.errors)
+            else:
+                # A place that is said not to take data could be one that somebody wants to keep: it is tried again.
+                self._retried = tuple(_align(trouble, self._body) for trouble in found.errors)
             last = len(found.patterns) - 1
             if not is_sealed and (found.phase == "verify" or found.number >= last):
                 self._claimed = self._body if found.phase == "verify" or found.number > last else found.offset
@@ -243,6 +248,9 @@ class Overwrite:
         """Read back what is before the reserved space, wipe that space, and read it back too."""
         samples, last = self._samples(), self._patterns()[-1]
         mismatches = Damage()
+        self._account.label = "overwrite"
+        self._flow(self._retried, self._medium.writer(last, self._damage), count=False)
+        self._medium.flush()
         self._medium.drop_caches()
         self._account.label = "read back"
         check = self._medium.checker(last, mismatches)
@@ -340,6 +348,12 @@ class Overwrite:
         )
         if len(record.sittings) > 1:
             row["started"] = record.sittings[0].started
+
+
+def _align(trouble: Trouble, end: int) -> Span:
+    """A stretch on whole pages, before `end`."""
+    start = trouble.offset // PAGE * PAGE
+    return Span(start, max(0, min(-(-trouble.end // PAGE) * PAGE, end) - start))
 
 
 def _choose_claims(claim: Span, seed: int) -> list[Span]:
