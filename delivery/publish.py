@@ -167,8 +167,10 @@ def _hide_doomed(held: Held, job: str, keep: int, tell: Tell) -> tuple[list[tupl
 def _list_leftovers(held: Held, tree: Tree) -> list[str]:
     """Uploads that broke off: nothing was added to them for long, by the place's own clock."""
     # Our own lock is seconds old: what it was made at is the time there.
-    now = held.place.list_folder(held.folder)[LOCK].modified
-    old = []
+    lock = held.place.list_folder(held.folder).get(LOCK)
+    if not lock:
+        return []  # somebody has broken it: the next publication clears up
+    now, old = lock.modified, []
     for path in tree.incoming:
         with contextlib.suppress(NotThere):
             parent, _, name = f"{held.folder}/{path}".rpartition("/")

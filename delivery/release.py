@@ -63,8 +63,13 @@ def _finish(place: Place, folder: str, name: Name, names: frozenset[str]) -> Non
     if parse_target(target, folder) != name:
         raise Fault(f"{CURRENT} leads to {target}")
     for root in ROOT_NAMES:
-        if root in names and not _is_through_current(top.get(root), root, folder, name):
+        if _is_through_current(top.get(root), root, folder, name):
+            continue
+        if root in names:
             place.link(f"{CURRENT}/{root}", f"{folder}/{root}")
+        elif root in top and top[root].kind is Kind.LINK:
+            # This build has no such file: better no answer than another build's.
+            place.remove(f"{folder}/{root}")
 
 
 def dress(place: Place, folder: str, name: Name) -> frozenset[str]:

@@ -195,9 +195,13 @@ def test_tree_of_direct_links_is_taken_over(centre: Centre, make_build: MakeBuil
     (centre.tree / "vmlinuz").symlink_to(f"builds/{JOB}/7/old-kernel")
     for folder, _, _ in os.walk(centre.tree):
         os.chown(folder, centre.path.stat().st_uid, -1)
+    # A name that the new build has no file for goes: better no answer than one of another build.
+    (centre.tree / "speedtest.iso").symlink_to(f"builds/{JOB}/7/old-kernel")
+    os.chown(centre.tree / "speedtest.iso", centre.path.stat().st_uid, -1, follow_symlinks=False)
     centre.have(make_build(41))
     centre.have(make_build(42))
     assert read_live(centre) == {42}
+    assert not (centre.tree / "speedtest.iso").exists()
 
 
 # -- roll-back --------------------------------------------------------------------------------------

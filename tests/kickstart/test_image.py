@@ -19,6 +19,7 @@ NAMESPACE = "liveagent-build"
 
 # What dracut has in the initramfs, as far as the check asks for it: the command line, files over HTTP, and the end.
 DRACUT = """
+getcmdline() { echo "$CMDLINE"; }
 getarg() { for word in $CMDLINE; do case $word in "$1"*) echo "${word#"$1"}"; return 0 ;; esac; done; return 1; }
 warn() { echo "warn: $*" >&2; }
 die() { echo "die: $*" >&2; exit 1; }
@@ -35,8 +36,13 @@ class Initramfs:
         self.image.write_bytes(b"squashfs" * 1000)
         self.sum = hashlib.sha256(self.image.read_bytes()).hexdigest()
         self.key = Key(place / "builder")
+        self.mounts(f"none / rootfs rw 0 0\nnone {place.parent} tmpfs rw 0 0\n")
         self.signers = place / "image_signers"
         self.signers.write_text(f'builds namespaces="{NAMESPACE}" {self.key.public}\n')
+
+    def mounts(self, text: str) -> None:
+        """What /proc/mounts says."""
+        (self.place / "mounts").write_text(text)
 
     def sign(self, document: object, key: Key | None = None, namespace: str = NAMESPACE) -> None:
         """Put build.json and its signature where they are fetched from; one file a line, as a build writes it."""
@@ -56,6 +62,7 @@ class Initramfs:
             ("/sbin/dmsquash-live-root.unchecked", program),
             ("/etc/liveagent/image_signers", self.signers),
             ("/dev/console", self.place / "console"),
+            ("/proc/mounts", self.place / "mounts"),
         ):
             assert path in script
             script = script.replace(path, str(here))
@@ -102,6 +109,35 @@ def test_nothing_to_check_by(initramfs: Initramfs) -> None:
     done = initramfs.boot("root=live:http://m/speedtest.squashfs")
     assert done.returncode == 0 and "mounted" in done.stdout
     assert "the image was not checked" in initramfs.console
+
+
+USELESS = [
+    "image.sha256=", "image.sha256", "image.sha256=1234", f"image.sha256={'g' * 64}", "image.build=", "image.build",
+    "image.sha256=GOOD image.sha256=", f"image.sha256=GOOD image.sha256={'0' * 64}", "image.sha256= image.sha256=GOOD",
+    "image.build=http://m/build.json image.build=http://n/build.json", "image.sha256=GOOD live.updates=http://m/x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", USELESS)
+def test_a_check_that_nobody_could_make(initramfs: Initramfs, words: str) -> None:
+    """What a template renders for a parameter that is not set asks for a check: it never boots unchecked."""
+    done = initramfs.boot(f"quiet {words.replace('GOOD', initramfs.sum)} root=live:http://m/speedtest.squashfs")
+    assert done.returncode == 1 and "mounted" not in done.stdout and "STOPPED: " in initramfs.console
+
+
+def test_case_of_a_sum(initramfs: Initramfs) -> None:
+    """Some tools print it in capitals, and the same sum twice is one sum."""
+    words = f"image.sha256={initramfs.sum.upper()} image.sha256={initramfs.sum}"
+    assert "mounted" in initramfs.boot(words).stdout
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "ext4", "iso9660"])
+def test_image_that_is_read_twice(initramfs: Initramfs, kind: str) -> None:
+    """What lies on a server or a disk may be another when it is mounted than when it was summed up."""
+    initramfs.mounts(f"none / rootfs rw 0 0\nx {initramfs.place} {kind} rw 0 0\n")
+    done = initramfs.boot(f"image.sha256={initramfs.sum}")
+    assert done.returncode == 1 and "mounted" not in done.stdout and "is not in memory" in initramfs.console
+    assert "mounted" in initramfs.boot("quiet").stdout
 
 
 @pytest.mark.parametrize("live", ["speedtest-7.squashfs", "speedtest.squashfs"])
@@ -161,11 +197,13 @@ def test_keys_from_the_command_line(tmp_path: Path) -> None:
     assert keys.stat().st_mode & 0o777 == 0o600 and keys.parent.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize("word", ["", "AAAA", "ssh-ed25519:AAAA", "ssh-ed25519:AAAA:command", "x" * 3000])
+@pytest.mark.parametrize(
+    "word", ["", "AAAA", "ssh-ed25519:AAAA", "cert-authority:GOOD", 'command="x":GOOD', "-fx:GOOD", "x" * 3000]
+)
 def test_what_is_no_key_opens_nothing(tmp_path: Path, word: str) -> None:
     """A word that is cut or mistyped is said, and those beside it count all the same."""
     good = ":".join(Key(tmp_path / "a").public.split()[:2])
-    done = access(tmp_path, f"image.sshkey={word} image.sshkey={good}")
+    done = access(tmp_path, f"image.sshkey={word.replace('GOOD', good)} image.sshkey={good}")
     assert done.returncode == 1 and "is no public key, ignoring" in done.stderr
     assert len((tmp_path / "root/.ssh/authorized_keys").read_text().splitlines()) == 1
 

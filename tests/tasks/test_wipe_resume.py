@@ -20,7 +20,7 @@ from liveagent.tasks.wipe.account import Account
 from liveagent.tasks.wipe.guards import Armed, arm
 from liveagent.tasks.wipe.options import WipeOptions
 from liveagent.tasks.wipe.overwrite import Trouble
-from liveagent.tasks.wipe.passes import SEALED, UNSEALED, Overwrite
+from liveagent.tasks.wipe.passes import SEALED, UNSEALED, Overwrite, find_passed
 from liveagent.tasks.wipe.pattern import Random, make_patterns
 from liveagent.tasks.wipe.record import (
     MAGIC,
@@ -140,23 +140,23 @@ def test_goes_on_where_the_power_went(make_loop: MakeLoop) -> None:
     assert account.row["verification"]["mismatches"] == 0
 
 
-def test_goes_on_in_a_later_pass(make_loop: MakeLoop) -> None:
+def test_goes_on_in_a_later_pass(make_loop: MakeLoop, tmp_path: Path) -> None:
     """Three passes, power lost in the second: the first is not written again, and the last one is what is there."""
-    device = make_loop(SIZE, MARK)
+    device, key = make_loop(SIZE, MARK), Key(tmp_path / "key").text
     options = WipeOptions(method="dod-3", verify="full")
-    sit(device, options, "RUN-1", SIZE + CUT_AT)
+    sit(device, options, "RUN-1", SIZE + CUT_AT, key=key)
     kept = records(backing(device))[-1]
     assert kept.number == 1
-    account, said = sit(device, options, "RUN-2")
+    account, said = sit(device, options, "RUN-2", key=key)
     assert "wipe.resumed" in said and account.row["passes"] == 3
     assert_wiped(device, account)
 
 
-def test_behind_the_record_both_passes_are_believed(make_loop: MakeLoop) -> None:
+def test_behind_the_record_both_passes_are_believed(make_loop: MakeLoop, tmp_path: Path) -> None:
     """Between the last record and the power cut the pass went on: what it wrote there is no sign of somebody else."""
-    device = make_loop(SIZE, MARK)
+    device, key = make_loop(SIZE, MARK), Key(tmp_path / "key").text
     options = WipeOptions(passes=2, verify="full")
-    sit(device, options, "RUN-1", SIZE + CUT_AT)
+    sit(device, options, "RUN-1", SIZE + CUT_AT, key=key)
     kept = records(backing(device))[-1]
     assert kept.number == 1
     # As if the record were older than it is: the second pass has gone on from an odd place behind it.
@@ -165,7 +165,7 @@ def test_behind_the_record_both_passes_are_believed(make_loop: MakeLoop) -> None
     with backing(device).open("r+b") as stream:
         stream.seek(kept.offset)
         stream.write(second.expected(kept.offset, end - kept.offset))
-    account, said = sit(device, options, "RUN-2")
+    account, said = sit(device, options, "RUN-2", key=key)
     assert "wipe.resumed" in said
     assert_wiped(device, account)
 
@@ -262,6 +262,10 @@ NONSENSE = [
     {"errors": (Trouble(0, SIZE, "all of it"),)},
     {"errors": (Trouble(SIZE, 512, "beyond the end"),)},
     {"contents": ("x" * 1000,)},
+    {"seal": "é"},
+    {"claimed": SIZE * 2},
+    {"claimed": 1},
+    {"suspected": (Trouble(0, SIZE, "all of it"),)},
     {"sittings": (Sitting("R\nERASED", "2026-01-01T00:00:00Z", "", 0, 1),)},
 ]
 
@@ -316,15 +320,13 @@ def test_forged_record_is_found_out(make_loop: MakeLoop) -> None:
     assert_wiped(device, account)
 
 
-def plant(device: str, spared: int, key: str = "", errors: tuple[Trouble, ...] = ()) -> None:
+def plant(device: str, spared: int, key: str = "", **more: object) -> None:
     """A record that says that all is done, with its stream on the whole disk but one page."""
     disk = next(disk for disk in probe_machine(Host()).disks if disk.path == device)
     reserved = find_reserved(disk)
     assert reserved
-    forged = make_record(
-        serial=disk.serial, model=disk.model, size=disk.size, body=reserved.offset, phase="verify", number=1,
-        errors=errors,
-    )  # fmt: skip
+    plain = {"phase": "verify", "number": 1, "errors": (), **more}
+    forged = make_record(serial=disk.serial, model=disk.model, size=disk.size, body=reserved.offset, **plain)
     if key:
         forged = dataclasses.replace(forged, seal=Issuer(Host(), lambda *_: None, secret=key).seal(forged.sealed_text))
     data = bytearray(make_patterns(forged.patterns, bytes.fromhex(forged.seed))[0].expected(0, SIZE))
@@ -368,6 +370,68 @@ def test_record_excuses_no_place(make_loop: MakeLoop, monkeypatch: pytest.Monkey
     account, said = sit(device, WipeOptions(), "RUN-2")
     assert "wipe.resumed" in said and "wipe.verify.mismatch" not in said and account.row["errors"] == []
     assert_wiped(device, account)
+
+
+def test_forged_record_is_not_made_good_by_a_cut(
+    make_loop: MakeLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sitting that goes on from a record without a seal, and is cut itself, leaves a record of its own with one: what
+    the first claimed stays to be read back whole."""
+    monkeypatch.setattr(Overwrite, "_why_not_believed", lambda self, record: "")
+    device, key, spared = make_loop(SIZE, MARK), Key(tmp_path / "key").text, 54 * MIB
+    errors = (Trouble(40 * MIB, 4096, "Input/output error"),)
+    plant(device, spared, phase="write", number=0, offset=SIZE - 8 * MIB, errors=errors)
+    data = bytearray(backing(device).read_bytes())
+    data[40 * MIB : 40 * MIB + 4096] = (MARK * 4096)[:4096]
+    backing(device).write_bytes(data)
+    sit(device, WipeOptions(), "RUN-2", 12 * MIB, key=key)
+    kept = records(backing(device))[-1]
+    assert kept.seal and kept.claimed >= SIZE - 8 * MIB and kept.suspected
+    account, said = sit(device, WipeOptions(), "RUN-3", key=key)
+    assert account.row["resumed"] == UNSEALED and "wipe.verify.mismatch" in said
+    assert [error["offset"] for error in account.row["errors"]] == [spared]
+
+
+def test_what_the_read_back_had_found_is_not_lost(
+    make_loop: MakeLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read-back that is cancelled after it found a place says so, and whoever goes on writes it all again."""
+    monkeypatch.setattr(Overwrite, "_why_not_believed", lambda self, record: "")
+    device, key = make_loop(SIZE, MARK), Key(tmp_path / "key").text
+    options = WipeOptions(verify="full")
+    sit(device, options, "RUN-1", 2 * SIZE - 60 * MIB, key=key)
+    with backing(device).open("r+b") as stream:
+        stream.seek(20 * MIB)
+        stream.write(MARK)
+    account, said = sit(device, options, "RUN-2", 40 * MIB, key=key)
+    assert "wipe.verify.mismatch" in said and account.row["errors"][0]["offset"] == 20 * MIB
+    kept = records(backing(device))[-1]
+    assert (kept.phase, kept.number, kept.offset) == ("write", 0, 0)
+    account, said = sit(device, WipeOptions(), "RUN-3", key=key)
+    assert_wiped(device, account)
+
+
+def test_passes_that_nothing_seals_are_made_again(make_loop: MakeLoop) -> None:
+    """Only the last pass can be read back: that there were others before is no record's own word."""
+    device = make_loop(SIZE, MARK)
+    sit(device, WipeOptions(passes=2), "RUN-1", SIZE + CUT_AT)
+    account, said = sit(device, WipeOptions(passes=2), "RUN-2")
+    assert "wipe.resumed" not in said and any("begun anew" in line for line in said)
+    assert_wiped(device, account)
+
+
+def test_no_record_switches_a_purge_off(make_loop: MakeLoop, tmp_path: Path) -> None:
+    """That a stronger technique never began counts by a sealed record alone; by another's word it is tried again."""
+    device, key = make_loop(SIZE, MARK), Key(tmp_path / "key").text
+    passed = ("nvme-sanitize-block",)
+    for seals, expected in (("", ()), (key, passed)):
+        plant(device, 0, seals, phase="write", number=0, offset=0, passed=passed)
+        host = Host()
+        disk = next(disk for disk in probe_machine(host).disks if disk.path == device)
+        context = Context(host, probe_machine(host), "wipe", lambda *_: None, issuer=Issuer(host, print, secret=key))
+        with arm(host, disk) as armed:
+            assert isinstance(armed, Armed)
+            assert find_passed(Account(context, disk), armed, WipeOptions()) == expected
 
 
 def test_sealed_record_is_believed(make_loop: MakeLoop, tmp_path: Path) -> None:

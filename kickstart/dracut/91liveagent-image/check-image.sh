@@ -47,16 +47,53 @@ signed_sum() {
     echo "$sum"
 }
 
-wanted=$(getarg image.sha256=)
-if [ -z "$wanted" ]; then
-    build_url=$(getarg image.build=)
-    if [ -n "$build_url" ]; then
-        live=$(getarg root=)
-        wanted=$(signed_sum "$build_url" "$live") || exit 1
-    fi
+# The file system that a path is on, by the mount closest above it.
+kind_of() {
+    best='' kind=''
+    while read -r _ point type _; do
+        case "$1" in
+        "${point%/}"/*) [ "${#point}" -lt "${#best}" ] || { best=$point; kind=$type; } ;;
+        esac
+    done < /proc/mounts
+    echo "$kind"
+}
+
+# A word that is there and says nothing, or two that say different things, ask for a check that nobody could make.
+wanted='' build_url='' asked=''
+for word in $(getcmdline); do
+    case "$word" in
+    image.sha256 | image.sha256=*)
+        asked=1
+        value=$(echo "${word#image.sha256}" | tr 'A-F' 'a-f')
+        value=${value#=}
+        case "$value" in *[!0-9a-f]*) value='' ;; esac
+        [ "${#value}" -eq 64 ] || stop "image.sha256 is no SHA-256 in hexadecimal digits"
+        [ -z "$wanted" ] || [ "$wanted" = "$value" ] || stop "image.sha256 stands there twice, with two values"
+        wanted=$value
+        ;;
+    image.build | image.build=*)
+        asked=1
+        value=${word#image.build}
+        value=${value#=}
+        [ -n "$value" ] || stop "image.build is no address"
+        [ -z "$build_url" ] || [ "$build_url" = "$value" ] || stop "image.build stands there twice, with two values"
+        build_url=$value
+        ;;
+    esac
+done
+
+if [ -n "$asked" ]; then
+    # What is read from elsewhere a second time, to be mounted, need not be what was read to be checked.
+    [ -f "$1" ] || stop "the image is no file, and cannot be checked before it is mounted"
+    case $(kind_of "$1") in
+    rootfs | ramfs | tmpfs) ;;
+    *) stop "the image is not in memory, and cannot be checked before it is mounted" ;;
+    esac
+    [ -z "$(getarg live.updates=)" ] || stop "live.updates would put over the image what nobody checked"
+    [ -n "$wanted" ] || wanted=$(signed_sum "$build_url" "$(getarg root=)") || exit 1
 fi
 
-if [ -z "$wanted" ]; then
+if [ -z "$asked" ]; then
     say "the image was not checked: neither image.sha256 nor image.build is on the command line"
 else
     found=$(sha256sum < "$1" | cut -d ' ' -f 1)

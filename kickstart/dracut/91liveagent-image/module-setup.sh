@@ -12,7 +12,7 @@ depends() {
 }
 
 install() {
-    inst_multiple sha256sum ssh-keygen cut grep mktemp rm
+    inst_multiple sha256sum ssh-keygen cut grep mktemp rm tr
     # Who may sign a build; without the file only a sum on the command line counts.
     inst_multiple -o /etc/liveagent/image_signers
     # Both ways to the image, over the network and from a disk, end in this program, and it gets the image's path.

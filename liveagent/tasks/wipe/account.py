@@ -140,10 +140,12 @@ class Account:
         if progress is not None:
             self.context.progress(self.disk.name, round(progress * 100, 1), 100, "%", self.label)
 
-    def finish(self, verdict: Verdict, summary: str, row: Mapping[str, JSON]) -> None:
-        """The last word of this disk, unless somebody had it before."""
-        if self.close():
+    def finish(self, verdict: Verdict, summary: str, row: Mapping[str, JSON]) -> bool:
+        """The last word of this disk, unless somebody had it before; whether it was still to be had."""
+        is_mine = self.close()
+        if is_mine:
             self.context.part_finished(self.disk.name, verdict, summary, row)
+        return is_mine
 
     def close(self) -> bool:
         """Take the last word; whether it was still to be had."""

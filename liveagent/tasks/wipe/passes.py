@@ -35,8 +35,7 @@ def find_passed(account: Account, armed: Armed, options: WipeOptions) -> tuple[s
     """The techniques that never began in an earlier sitting, which then came to overwriting the disk as wanted now."""
     overwrite = Overwrite(account, armed, options, "")
     try:
-        found = overwrite.find_record()
-        return found.passed if found else ()
+        return overwrite.find_passed()
     finally:
         overwrite.close()
 
@@ -58,9 +57,7 @@ class Overwrite:
         self._keeper = Keeper(self._medium, self._reserved, account.context.seal) if self._reserved else None
         self._kept = 0.0
         self._finished = self._judged = False
-        # What stands on the disk by the word of a record that anybody may have written: it is read back whole.
-        self._claimed = 0
-        self._retried: tuple[Span, ...] = ()
+        self._mismatches = Damage()
         # What was noted before, as of a firmware erase that this follows; the passes' own comes after it.
         self._noted = list(account.row["errors"])
         # Drawn anew in every sitting: where it will be looked at nobody who had the disk in his hands can know.
@@ -94,6 +91,7 @@ class Overwrite:
                 self._checkpoint(phase="verify", offset=0)
             self._verify()
         finally:
+            self._tell_mismatches()
             self._close_sitting()
             self._note_row()
             self.close()
@@ -111,10 +109,21 @@ class Overwrite:
         found = self._keeper.read() if self._keeper else None
         if not found:
             return None
-        why = why_not_same(found, self._record) or self._why_not_believed(found)
+        why = why_not_same(found, self._record) or self._why_not_provable(found) or self._why_not_believed(found)
         if why:
             self._account.say(f"begun anew: it carries the record of another wipe ({why})")
         return None if why else found
+
+    def find_passed(self) -> tuple[str, ...]:
+        """The techniques that a sealed record passed over. By anybody else's word none is: they are tried again."""
+        found = self.find_record()
+        return found.passed if found and self._keeper and self._keeper.is_sealed(found) else ()
+
+    def _why_not_provable(self, record: Record) -> str:
+        """Of what nothing seals only the last pass can be read back: that there were others is its word alone."""
+        is_sealed = self._keeper is not None and self._keeper.is_sealed(record)
+        is_later = len(record.patterns) > 1 and (record.phase == "verify" or record.number > 0)
+        return "nothing seals it, and its first passes cannot be read back" if is_later and not is_sealed else ""
 
     def _resume(self) -> None:
         """Take over the record of an earlier sitting, where there is one that counts."""
@@ -122,15 +131,15 @@ class Overwrite:
         found = self.find_record()
         if found and self._keeper:
             is_sealed = self._keeper.is_sealed(found)
-            self._record = found
-            if is_sealed:
-                self._damage = Damage(found.errors)
-            else:
+            if not is_sealed:
+                whole = found.phase == "verify" or found.number == len(found.patterns)
+                claimed = self._body if whole else found.offset
                 # A place that is said not to take data could be one that somebody wants to keep: it is tried again.
-                self._retried = tuple(_align(trouble, self._body) for trouble in found.errors)
-            last = len(found.patterns) - 1
-            if not is_sealed and (found.phase == "verify" or found.number >= last):
-                self._claimed = self._body if found.phase == "verify" or found.number > last else found.offset
+                suspected = (*found.suspected, *found.errors)
+                found = dataclasses.replace(found, claimed=max(found.claimed, claimed), suspected=suspected, errors=())
+            self._record = found
+            self._damage = Damage(found.errors)
+            is_sealed = is_sealed and not found.claimed and not found.suspected
             self._account.row["resumed"] = SEALED if is_sealed else UNSEALED
             measured = {
                 "from": found.written,
@@ -152,6 +161,7 @@ class Overwrite:
         if number == 0 and end == 0:
             return ""
         damage = Damage()
+        bad = [Trouble(one.offset, one.length, "") for one in map(self._align, (*record.errors, *record.suspected))]
         claims = [(Span(0, end), self._medium.checker(patterns[number], damage))]
         if number:
             # Since the record was written the pass went on for a while, so that behind it both are found.
@@ -159,7 +169,7 @@ class Overwrite:
             claims.append((Span(end, self._body - end), believer))
         with contextlib.suppress(TooManyErrors):
             for claim, work in claims:
-                self._flow(cut_out(_choose_claims(claim, self._sample_seed), record.errors), work, count=False)
+                self._flow(cut_out(_choose_claims(claim, self._sample_seed), bad), work, count=False)
         if damage.troubles:
             return f"byte {damage.troubles[0].offset} does not hold what it says: the disk was used since"
         return ""
@@ -239,29 +249,39 @@ class Overwrite:
 
     def _samples(self) -> tuple[Span, ...]:
         chosen = choose_samples(self._record.size, self._options.verify, self._medium.sector, self._sample_seed)
-        if not self._claimed:
+        claimed = self._record.claimed
+        if not claimed:
             return chosen
-        behind = (Span(max(span.offset, self._claimed), span.end - max(span.offset, self._claimed)) for span in chosen)
-        return (Span(0, self._claimed), *(span for span in behind if span.length > 0))
+        behind = (Span(max(span.offset, claimed), span.end - max(span.offset, claimed)) for span in chosen)
+        return (Span(0, claimed), *(span for span in behind if span.length > 0))
 
     def _verify(self) -> None:
         """Read back what is before the reserved space, wipe that space, and read it back too."""
         samples, last = self._samples(), self._patterns()[-1]
-        mismatches = Damage()
         self._account.label = "overwrite"
-        self._flow(self._retried, self._medium.writer(last, self._damage), count=False)
+        suspected = [self._align(trouble) for trouble in self._record.suspected]
+        self._flow(suspected, self._medium.writer(last, self._damage), count=False)
         self._medium.flush()
         self._medium.drop_caches()
         self._account.label = "read back"
-        check = self._medium.checker(last, mismatches)
+        check = self._medium.checker(last, self._mismatches)
+        flow = self._make_flow(clip(cut_out(clip(samples, self._body), self._damage.troubles), self._body), check)
+
+        def watch() -> None:
+            self._account.check()
+            if self._mismatches.troubles and self._record.phase == "verify":
+                # Whoever goes on from here must not take it for a disk that only needs its samples read.
+                self._checkpoint(phase="write", number=len(self._record.patterns) - 1, offset=0)
+
+        flow.watch = watch
         with contextlib.suppress(TooManyErrors):
-            self._flow(cut_out(clip(samples, self._body), self._damage.troubles), check)
+            flow.run()
         if self._reserved:
             self._write_reserved(self._reserved, check)
         self._finished = True
         digest = self._make_digest()
         self._account.row.setdefault("after", {}).update(digest=str(digest), unreadable=digest.unreadable)
-        self._judge(samples, mismatches)
+        self._judge(samples, self._mismatches)
 
     def _write_reserved(self, reserved: Span, check: Work) -> None:
         """The record's own space, all passes: after this nothing of the record is left."""
@@ -296,12 +316,31 @@ class Overwrite:
             summary = f"{lost} {'place' if lost == 1 else 'places'}, {self._damage.bytes} bytes, could not be written"
             measured = account.list_troubles(self._damage.troubles)
             account.find("wipe.write_error", Verdict.FAIL, summary, measured)
-        if mismatches.troubles:
-            first = mismatches.troubles[0]
-            summary = f"{len(mismatches.troubles)} places do not read back; byte {first.offset}: {first.message}"
-            account.find("wipe.verify.mismatch", Verdict.FAIL, summary, account.list_troubles(mismatches.troubles))
-        if not samples:
+        self._find_mismatches()
+        if not samples or self._options.verify == "none":
             account.find("wipe.not_verified", Verdict.WARN, "was not read back (verify=none)")
+
+    def _find_mismatches(self) -> None:
+        found = self._mismatches.troubles
+        if found:
+            summary = f"{len(found)} places do not read back; byte {found[0].offset}: {found[0].message}"
+            measured = self._account.list_troubles(found)
+            self._account.find("wipe.verify.mismatch", Verdict.FAIL, summary, measured)
+
+    def _tell_mismatches(self) -> None:
+        """Where the read-back did not come to its end, what it had found until then is said all the same."""
+        if self._judged or not self._mismatches.troubles:
+            return
+        with contextlib.suppress(OSError):
+            if self._record.phase == "verify":
+                self._checkpoint(phase="write", number=len(self._record.patterns) - 1, offset=0)
+        self._judged = True
+        self._find_mismatches()
+
+    def _align(self, trouble: Trouble) -> Span:
+        """A stretch on whole pages, before the reserved space."""
+        start = trouble.offset // PAGE * PAGE
+        return Span(start, max(0, min(-(-trouble.end // PAGE) * PAGE, self._body) - start))
 
     # -- what they have in common -------------------------------------------------------------------
 
@@ -348,12 +387,6 @@ class Overwrite:
         )
         if len(record.sittings) > 1:
             row["started"] = record.sittings[0].started
-
-
-def _align(trouble: Trouble, end: int) -> Span:
-    """A stretch on whole pages, before `end`."""
-    start = trouble.offset // PAGE * PAGE
-    return Span(start, max(0, min(-(-trouble.end // PAGE) * PAGE, end) - start))
 
 
 def _choose_claims(claim: Span, seed: int) -> list[Span]:

@@ -75,6 +75,10 @@ class Record:
     errors: tuple[Trouble, ...] = ()
     sittings: tuple[Sitting, ...] = ()
     sequence: int = 0
+    # What stands on the disk by the word of a record that nothing sealed: all before this byte. It stays so, whoever
+    # goes on from there, until it has been read back. `suspected` are the places that such a record called bad.
+    claimed: int = 0
+    suspected: tuple[Trouble, ...] = ()
     # By the agent's own key over all the rest; "" where it has none.
     seal: str = ""
 
@@ -96,7 +100,8 @@ class Record:
     def decode(cls, document: dict[str, Any]) -> Record:
         """Raises KeyError, TypeError, ValueError where it is none."""
         values: dict[str, Any] = {field.name: document[field.name] for field in dataclasses.fields(cls)}
-        values["errors"] = tuple(Trouble(**trouble) for trouble in values["errors"])
+        for name in ("errors", "suspected"):
+            values[name] = tuple(Trouble(**trouble) for trouble in values[name])
         values["sittings"] = tuple(Sitting.decode(sitting) for sitting in values["sittings"])
         for name in ("patterns", "contents", "passed"):
             values[name] = tuple(values[name])
@@ -106,7 +111,7 @@ class Record:
 def find_fault(record: Record) -> str:
     """What is wrong with a record that is whole; "" where it makes sense. Somebody may have written it himself."""
     numbers = (record.size, record.body, record.digest_seed, record.unreadable, record.number, record.offset)
-    if not all(isinstance(number, int) and number >= 0 for number in (*numbers, record.sequence)):
+    if not all(isinstance(number, int) and number >= 0 for number in (*numbers, record.sequence, record.claimed)):
         return "a number in it is none"
     if record.phase not in ("write", "verify") or not 1 <= len(record.patterns) <= PASSES_LIMIT:
         return "its phase or its passes are none"
@@ -114,19 +119,22 @@ def find_fault(record: Record) -> str:
         return "it says that more is done than there is"
     if record.offset % PAGE and record.offset != record.body:
         return "it stopped in the middle of a page"
-    if not re.fullmatch(r"[0-9a-f]{64}", record.seed):
-        return "its seed is none"
+    if not re.fullmatch(r"[0-9a-f]{64}", record.seed) or not re.fullmatch(r"([0-9a-f]{64})?", record.seal):
+        return "its seed or its seal is none"
+    if record.claimed > record.body or record.claimed % PAGE:
+        return "it says that more is claimed than there is"
     words = (*record.contents, *record.passed, record.digest, record.seal, record.serial, record.model)
     if len(words) > WORDS_LIMIT or not all(isinstance(word, str) and len(word) <= WORD_LIMIT for word in words):
         return "a word in it is none"
     if not all(_is_sitting(one) for one in record.sittings):
         return "a sitting in it is none"
-    if not record.sittings or len(record.errors) > RANGE_LIMIT:
+    if not record.sittings or len(record.errors) + len(record.suspected) > RANGE_LIMIT:
         return "it says of no run, or of more errors than a wipe goes on with"
-    if not all(_is_place(one) for one in record.errors):
+    errors = (*record.errors, *record.suspected)
+    if not all(_is_place(one) for one in errors):
         return "an error in it is none"
-    lost = sum(trouble.length for trouble in record.errors)
-    if lost > SECTOR_LIMIT * PAGE or any(not 0 <= one.offset <= one.end <= record.size for one in record.errors):
+    lost = sum(trouble.length for trouble in errors)
+    if lost > SECTOR_LIMIT * PAGE or any(not 0 <= one.offset <= one.end <= record.size for one in errors):
         return "its errors are not on the disk, or too many"
     return ""
 
@@ -214,8 +222,10 @@ class Keeper:
         self._medium.flush()
 
     def is_sealed(self, record: Record) -> bool:
-        """Whether an agent with this one's key wrote it. Without a key nobody can tell."""
-        seal = self._seal(record.sealed_text)
+        """Whether an agent with this one's key wrote it, for this disk. Without a key nobody can tell."""
+        # Without a serial it could be that of another disk; a loop device is told by its file.
+        is_told = record.serial or record.model.startswith("/")
+        seal = self._seal(record.sealed_text) if is_told else ""
         return bool(seal) and hmac.compare_digest(seal, record.seal)
 
     def close(self) -> None:

@@ -226,8 +226,8 @@ def run_side_by_side(
         try:
             row = workers[index].run()
             with lock:
-                if index not in left:
-                    return  # it was left behind, and its row stands
+                if row is None or index not in left:
+                    return  # it was left behind, and the row that it got then stands
                 rows[index] = row
                 # From here on it cannot be left behind: what it says last is what counts.
                 left.discard(index)

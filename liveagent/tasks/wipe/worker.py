@@ -89,7 +89,8 @@ class Worker:
         self._context.part_finished(self.disk.name, Verdict.UNKNOWN, summary, row)
         return row
 
-    def run(self) -> Mapping[str, JSON]:
+    def run(self) -> Mapping[str, JSON] | None:
+        """The row, as the disk ended; None where it was left behind before that."""
         started = time.monotonic()
         account, name = self.account, self.disk.name
         account.row["started"] = account.now()
@@ -337,15 +338,14 @@ class Worker:
             Flow(places, work, lambda length: None, self.account.check).run()
             medium.drop_caches()
 
-    def _end_refused(self, refusal: Refusal) -> Mapping[str, JSON]:
+    def _end_refused(self, refusal: Refusal) -> Mapping[str, JSON] | None:
         held = Held(refusal.disk, refusal.reasons)
         for reason in refusal.reasons:
             self.account.find(reason.code, Verdict.REFUSED, f"refused just before the first write: {reason.text}")
         row = describe_held(held, Verdict.REFUSED)
-        self.account.finish(Verdict.REFUSED, held.text, row)
-        return row
+        return row if self.account.finish(Verdict.REFUSED, held.text, row) else None
 
-    def _end(self, seconds: float) -> Mapping[str, JSON]:
+    def _end(self, seconds: float) -> Mapping[str, JSON] | None:
         account, row = self.account, self.account.row
         exceptions = list(find_exceptions(self._order.drive, self._technique)) if self._begun else []
         if exceptions and not self._has_failed({"wipe.write_error"}):
@@ -358,8 +358,7 @@ class Worker:
         if row["status"] == "not-erased":
             row["method"] = NONE
         row["summary"] = self._summarize()
-        account.finish(verdict, row["summary"], row)
-        return row
+        return row if account.finish(verdict, row["summary"], row) else None
 
     def _has_failed(self, but: Collection[str] = ()) -> bool:
         return any(
