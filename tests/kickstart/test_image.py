@@ -140,6 +140,14 @@ def test_image_that_is_read_twice(initramfs: Initramfs, kind: str) -> None:
     assert "mounted" in initramfs.boot("quiet").stdout
 
 
+def test_image_in_the_initramfs_itself(initramfs: Initramfs) -> None:
+    """Under systemd the initramfs is no mount that is listed; where nothing is listed, nothing is known."""
+    initramfs.mounts("proc /proc proc rw 0 0\ntmpfs /run tmpfs rw 0 0\n")
+    assert "mounted" in initramfs.boot(f"image.sha256={initramfs.sum}").stdout
+    initramfs.mounts("")
+    assert initramfs.boot(f"image.sha256={initramfs.sum}").returncode == 1
+
+
 @pytest.mark.parametrize("live", ["speedtest-7.squashfs", "speedtest.squashfs"])
 def test_signed_build(initramfs: Initramfs, live: str) -> None:
     """The sum stands in a build.json that somebody known has signed, by the image's numbered name or for its link."""

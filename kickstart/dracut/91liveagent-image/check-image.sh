@@ -47,15 +47,16 @@ signed_sum() {
     echo "$sum"
 }
 
-# The file system that a path is on, by the mount closest above it.
+# The file system that a path is on, by the mount closest above it. The initramfs itself, under systemd, is none.
 kind_of() {
-    best='' kind=''
+    best='' kind='' seen=''
     while read -r _ point type _; do
+        seen=1
         case "$1" in
         "${point%/}"/*) [ "${#point}" -lt "${#best}" ] || { best=$point; kind=$type; } ;;
         esac
     done < /proc/mounts
-    echo "$kind"
+    echo "${kind:-${seen:+rootfs}}"
 }
 
 # A word that is there and says nothing, or two that say different things, ask for a check that nobody could make.
@@ -85,9 +86,10 @@ done
 if [ -n "$asked" ]; then
     # What is read from elsewhere a second time, to be mounted, need not be what was read to be checked.
     [ -f "$1" ] || stop "the image is no file, and cannot be checked before it is mounted"
-    case $(kind_of "$1") in
+    kind=$(kind_of "$1")
+    case "$kind" in
     rootfs | ramfs | tmpfs) ;;
-    *) stop "the image is not in memory, and cannot be checked before it is mounted" ;;
+    *) stop "the image is not in memory but on ${kind:-what is not known}, and cannot be checked before it is mounted" ;;
     esac
     [ -z "$(getarg live.updates=)" ] || stop "live.updates would put over the image what nobody checked"
     [ -n "$wanted" ] || wanted=$(signed_sum "$build_url" "$(getarg root=)") || exit 1
