@@ -359,7 +359,7 @@ def test_config_url_that_is_not_to_be_had(
 
 
 def test_state_that_cannot_be_written(service: Service, console: Console, make_loop: MakeLoop, tmp_path: Path) -> None:
-    """A full state directory is said; the wipe goes on, and its result still arrives, with the certificate as an event."""
+    """A full state directory is said; the wipe goes on, and its result still arrives, the certificate as an event."""
     device = make_loop(16 * MIB, MARK)
     state = tmp_path / "state"
     state.mkdir()
