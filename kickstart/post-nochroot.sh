@@ -2,7 +2,6 @@
 # Runs beside the image's root, on the build host: what the build has to know of it, for build.json.
 # Where the builder does not say where the root is, it is at anaconda's place.
 set -euo pipefail
-: "${IMAGE_BUILD:?}"
 root=${INSTALL_ROOT:-${ANA_INSTALL_PATH:-/mnt/sysimage}}
 out=${IMAGE_OUTPUT:-$root/root/build}
 

@@ -181,11 +181,9 @@ def count_lines(disks: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 def list_notes(document: Mapping[str, Any], texts: Mapping[str, str] | None = None) -> Iterator[str]:
     """What to know of a certificate that may be good all the same; `texts` as `list_disagreements` has them."""
-    times = document if document.get("kind") == "machine" else document.get("sanitization")
-    times = times if isinstance(times, dict) else {}
     # RFC 3339 in UTC, all of one form: what sorts first was first.
-    started, finished = times.get("started"), times.get("finished")
-    if isinstance(started, str) and isinstance(finished, str) and started > finished:
+    started, finished = find_time(document, "started"), find_time(document, "finished")
+    if started and finished and started > finished:
         yield f"by the server's clock it finished at {finished}, before it started at {started}: the clock was set"
     lines = document.get("disks")
     for line in lines if isinstance(lines, list) else ():
@@ -197,11 +195,11 @@ def list_notes(document: Mapping[str, Any], texts: Mapping[str, str] | None = No
             yield from (f"{name}: {note}" for note in list_notes(disk))
 
 
-def find_time(document: Mapping[str, Any]) -> str:
-    """When a certificate says that it was made; "" where it does not."""
+def find_time(document: Mapping[str, Any], name: str = "finished") -> str:
+    """When what a certificate is about was `started` or `finished`, by its own word; "" where it does not say."""
     times = document if document.get("kind") == "machine" else document.get("sanitization")
-    finished = times.get("finished") if isinstance(times, dict) else None
-    return finished if isinstance(finished, str) else ""
+    time = times.get(name) if isinstance(times, dict) else None
+    return time if isinstance(time, str) else ""
 
 
 def list_files(document: Mapping[str, Any]) -> list[str]:

@@ -151,7 +151,7 @@ class Issuer:
 
             disks = {name: issued for name, issued in self._issued.items() if name != MACHINE}
             write_synced(path, render_certificate(document, disks).encode("utf-8", "replace"))
-        except Exception as error:
+        except Exception as error:  # whatever the page cannot show, the certificate itself is there
             log.exception("Failed to write %s, ignoring", path)
             return f"Failed to write {path}: {error}"
         return ""

@@ -98,7 +98,7 @@ def verify(host: Host, text: str, signature: str, signers: str, namespace: str, 
     with _write(signature) as path:
         # What does not fit the text need not be looked for among the signers.
         key = _check(host, ["ssh-keygen", "-Y", "check-novalidate", "-n", namespace, "-s", path], text, namespace)
-        candidates = list(_list_candidates(host, signers, key))
+        candidates = list(list_candidates(signers, key))
         stamp = _make_stamp(made, host.now())
         first: SignatureError = UnknownSigner(f"{signers} names nobody with the key {key}")
         for when in (stamp, "") if stamp else ("",):
@@ -112,7 +112,7 @@ def verify(host: Host, text: str, signature: str, signers: str, namespace: str, 
         raise first
 
 
-def _list_candidates(host: Host, signers: str, key: str) -> Iterator[str]:
+def list_candidates(signers: str, key: str) -> Iterator[str]:
     """The lines of a file of signers that hold the key, or that of an authority which may have certified it.
 
     ssh-keygen itself looks at the first of them alone, which may allow the key something else, or have expired.

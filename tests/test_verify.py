@@ -16,6 +16,7 @@ import pytest
 from liveagent.certificate import MACHINE
 from liveagent.host import Host
 from liveagent.issue import Issuer
+from liveagent.signature import list_candidates
 from liveagent.tasks.wipe.evidence import make_certificate_names, make_disk_certificate, make_machine_certificate
 from liveagent.validation import VALIDATION
 from tests.keys import Key
@@ -208,7 +209,9 @@ def test_many_signers(desk: Desk) -> None:
     """Of a fleet's hundreds of keys only the one that signed is asked for, so that nobody waits."""
     words = desk.person.public.split()
     others = [f"host{number} {words[0]} {words[1][:-8]}{number:08d}" for number in range(3000)]
-    done = desk.verify(desk.disk, "--signers", desk.signers(*others, f"fleet {desk.key.public}"))
+    signers = desk.signers(*others, f"fleet {desk.key.public}")
+    assert list(list_candidates(signers, desk.key.fingerprint)) == [f"fleet {desk.key.public}"]
+    done = desk.verify(desk.disk, "--signers", signers)
     assert done.returncode == 0 and "good, by fleet" in done.stdout
 
 

@@ -29,6 +29,7 @@ from delivery.place import Place
 from delivery.publish import Order, publish
 from delivery.tree import KEEP
 from tests.conftest import REPOSITORY, need
+from tests.delivery.web import Authority
 
 DELIVER = REPOSITORY / "delivery" / "deliver"
 KERNEL = "5.14.0-503.el9.x86_64"
@@ -364,3 +365,8 @@ def mount_small() -> Iterator[Callable[[Centre, str], Centre]]:
     for path in mounted:
         subprocess.run(["umount", str(path)], check=True, timeout=30)
         path.rmdir()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority") / "ca")

@@ -41,11 +41,6 @@ SQUASHFS = "/live-main/speedtest.squashfs"
 ROUND = 30.0
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority") / "ca")
-
-
 @pytest.fixture
 def lab(tmp_path: Path, authority: Authority) -> Iterator[Lab]:
     """A tree with builds 41 and 42, of which 42 is released; nothing is started."""

@@ -19,11 +19,6 @@ BIG = 20 * MIB
 FILES = 7  # kernel, initramfs, squashfs, iso, build.json, its signature, SHA256SUMS
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority") / "ca")
-
-
 @pytest.fixture
 def lab(tmp_path: Path, authority: Authority) -> Iterator[Lab]:
     """A centre with the builds 41, released, and 42, new; it runs."""

@@ -32,6 +32,8 @@ class Initramfs:
 
     def __init__(self, place: Path) -> None:
         self.place = place
+        # Where what is fetched comes to lie.
+        self.fetched = place
         self.image = place / "fetched"
         self.image.write_bytes(b"squashfs" * 1000)
         self.sum = hashlib.sha256(self.image.read_bytes()).hexdigest()
@@ -66,7 +68,7 @@ class Initramfs:
         ):
             assert path in script
             script = script.replace(path, str(here))
-        environment = {"CMDLINE": cmdline, "PLACE": str(self.place), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+        environment = {"CMDLINE": cmdline, "PLACE": str(self.fetched), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
         return subprocess.run(
             ["sh", "-c", f"{DRACUT}\n{script}", "dmsquash-live-root", str(self.image)],
             env=environment, capture_output=True, text=True, timeout=60,
@@ -138,6 +140,19 @@ def test_image_that_is_read_twice(initramfs: Initramfs, kind: str) -> None:
     done = initramfs.boot(f"image.sha256={initramfs.sum}")
     assert done.returncode == 1 and "mounted" not in done.stdout and "is not in memory" in initramfs.console
     assert "mounted" in initramfs.boot("quiet").stdout
+
+
+def test_build_that_is_read_twice(initramfs: Initramfs, tmp_path: Path) -> None:
+    """The same for build.json: what was verified must be what the sum is taken from."""
+    initramfs.sign(document(initramfs.sum))
+    served = initramfs.place / "build.json"
+    initramfs.mounts(f"none / rootfs rw 0 0\nnone {initramfs.place} tmpfs rw 0 0\nx {served.parent}/nfs nfs4 rw 0 0\n")
+    (initramfs.place / "nfs").mkdir()
+    for name in ("build.json", "build.json.sig"):
+        (initramfs.place / name).rename(initramfs.place / "nfs" / name)
+    initramfs.fetched = initramfs.place / "nfs"
+    done = initramfs.boot("image.build=nfs://m/build.json root=live:http://m/speedtest-7.squashfs")
+    assert done.returncode == 1 and "mounted" not in done.stdout and "is not in memory but on nfs4" in initramfs.console
 
 
 def test_image_in_the_initramfs_itself(initramfs: Initramfs) -> None:

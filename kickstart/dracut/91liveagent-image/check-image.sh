@@ -25,6 +25,28 @@ stop() {
     exit 1
 }
 
+# The file system that a path is on, by the mount closest above it. The initramfs itself, under systemd, is none.
+kind_of() {
+    best='' kind='' seen=''
+    while read -r _ point type _; do
+        seen=1
+        case "$1" in
+        "${point%/}"/*) [ "${#point}" -lt "${#best}" ] || { best=$point; kind=$type; } ;;
+        esac
+    done < /proc/mounts
+    echo "${kind:-${seen:+rootfs}}"
+}
+
+# What is read from elsewhere a second time, to be used, need not be what was read to be checked.
+want_memory() {
+    [ -f "$1" ] || stop "$2 is no file, and cannot be checked"
+    kind=$(kind_of "$1")
+    case "$kind" in
+    rootfs | ramfs | tmpfs) ;;
+    *) stop "$2 is not in memory but on ${kind:-what is not known}, and cannot be checked" ;;
+    esac
+}
+
 # The sum that a signed build.json names for the file that the image was fetched as.
 signed_sum() {
     # shellcheck disable=SC1091
@@ -34,6 +56,7 @@ signed_sum() {
     [ -s "$build" ] || stop "$1 cannot be had, so that the image cannot be checked"
     signature=$(fetch_url "$1.sig")
     [ -s "$signature" ] || stop "$1.sig cannot be had, so that the image cannot be checked"
+    want_memory "$build" "$1"
     who=$(ssh-keygen -Y find-principals -f "$SIGNERS" -s "$signature" 2> /dev/null | { read -r line && echo "$line"; }) ||
         stop "$1 is signed by nobody in $SIGNERS"
     ssh-keygen -Y verify -f "$SIGNERS" -I "$who" -n liveagent-build -s "$signature" < "$build" > /dev/null 2>&1 ||
@@ -45,18 +68,6 @@ signed_sum() {
     [ -n "$sum" ] || sum=$(grep -F '.squashfs"' "$build" | grep -o '"sha256": "[0-9a-f]*"' | cut -d '"' -f 4)
     [ "${#sum}" -eq 64 ] || stop "$1 names no sum for $name"
     echo "$sum"
-}
-
-# The file system that a path is on, by the mount closest above it. The initramfs itself, under systemd, is none.
-kind_of() {
-    best='' kind='' seen=''
-    while read -r _ point type _; do
-        seen=1
-        case "$1" in
-        "${point%/}"/*) [ "${#point}" -lt "${#best}" ] || { best=$point; kind=$type; } ;;
-        esac
-    done < /proc/mounts
-    echo "${kind:-${seen:+rootfs}}"
 }
 
 # A word that is there and says nothing, or two that say different things, ask for a check that nobody could make.
@@ -84,13 +95,7 @@ for word in $(getcmdline); do
 done
 
 if [ -n "$asked" ]; then
-    # What is read from elsewhere a second time, to be mounted, need not be what was read to be checked.
-    [ -f "$1" ] || stop "the image is no file, and cannot be checked before it is mounted"
-    kind=$(kind_of "$1")
-    case "$kind" in
-    rootfs | ramfs | tmpfs) ;;
-    *) stop "the image is not in memory but on ${kind:-what is not known}, and cannot be checked before it is mounted" ;;
-    esac
+    want_memory "$1" "the image"
     [ -z "$(getarg live.updates=)" ] || stop "live.updates would put over the image what nobody checked"
     [ -n "$wanted" ] || wanted=$(signed_sum "$build_url" "$(getarg root=)") || exit 1
 fi

@@ -27,7 +27,7 @@ CLAIM_ENDS = 4 * MIB
 SEALED = "by a record that the agent's own key seals"
 UNSEALED = (
     "by a record that nothing seals: what it says of earlier sittings and of the state before is its word alone, and "
-    "all that it claims to be written was read back"
+    "all that it claims to be written is read back before the disk is called erased"
 )
 
 
@@ -265,7 +265,7 @@ class Overwrite:
         self._medium.drop_caches()
         self._account.label = "read back"
         check = self._medium.checker(last, self._mismatches)
-        flow = self._make_flow(clip(cut_out(clip(samples, self._body), self._damage.troubles), self._body), check)
+        flow = self._make_flow(cut_out(clip(samples, self._body), self._damage.troubles), check)
 
         def watch() -> None:
             self._account.check()
