@@ -17,7 +17,7 @@ from liveagent.machine import Machine, probe_machine
 from liveagent.tasks import Context, Outcome
 from liveagent.tasks.wipe import TASK
 from liveagent.tasks.wipe import samples as sampling
-from liveagent.tasks.wipe.flow import Flow, Span, Work, spans
+from liveagent.tasks.wipe.flow import CHUNK, Flow, Span, Work, spans
 from liveagent.tasks.wipe.guards import Armed, Refusal, arm
 from liveagent.tasks.wipe.options import WipeOptions
 from liveagent.tasks.wipe.overwrite import Damage, Medium
@@ -298,9 +298,11 @@ def test_errors_of_every_pass_count(make_loop: MakeLoop) -> None:
     real = os.pwrite
     failures = []
     bad = 5 * MIB + 7 * 512
+    # From a whole stretch by halves down to the sector, once.
+    halves = (CHUNK // 512).bit_length()
 
     def failing(file: int, data: memoryview, offset: int) -> int:
-        if offset <= bad < offset + len(data) and len(failures) < 12:
+        if offset <= bad < offset + len(data) and len(failures) < halves:
             failures.append(len(data))
             raise OSError(5, "Input/output error")
         return real(file, data, offset)
@@ -311,7 +313,7 @@ def test_errors_of_every_pass_count(make_loop: MakeLoop) -> None:
     finally:
         os.pwrite = real
     row = outcome.data["disks"][0]
-    assert failures[-1] == 512
+    assert (failures[0], failures[-1]) == (CHUNK, 512)
     assert (row["verdict"], row["status"]) == ("fail", "erased-with-exceptions")
     assert [(error["offset"], error["length"]) for error in row["errors"]] == [(bad, 512)]
     assert row["bytes_written"] == 2 * SIZE - 512
