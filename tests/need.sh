@@ -12,6 +12,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 want python3 python3
 want blkid util-linux
 want losetup mount
+want udevadm udev
 want sfdisk fdisk
 want mkfs.ext4 e2fsprogs
 want nvme nvme-cli
