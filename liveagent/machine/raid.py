@@ -39,8 +39,10 @@ _VOLUMES = (
 )
 VOLUMES = tuple((re.compile(vendor, re.I), re.compile(model, re.I), words) for vendor, model, words in _VOLUMES)
 
-# PCI class 0x0104: mass storage, RAID. A host adapter in IT mode is 0x0107, and hides nothing.
+# PCI class 0x0104: mass storage, RAID. A host adapter in IT mode is 0x0107, and hides nothing while it has a driver.
 RAID_CLASS = re.compile(r"0x0104")
+# Mass storage of any kind but floppies. Kernels of EL have dropped drivers, and single cards from drivers.
+STORAGE_CLASS = re.compile(r"0x01(?!02)")
 DRIVERS = (
     "3w-9xxx", "3w-sas", "3w-xxxx", "aacraid", "arcmsr", "dpt_i2o", "hpsa", "cciss", "hptiop", "ips", "megaraid",
     "megaraid_mbox", "megaraid_sas", "mpi3mr", "mvumi", "pmcraid", "smartpqi", "stex",
@@ -76,7 +78,7 @@ class PhysicalDisk:
 
 @dataclasses.dataclass(frozen=True)
 class RaidSurvey:
-    """The RAID controllers, the drives behind them, and the controllers whose drives nobody listed in full."""
+    """The controllers that hide drives, the drives behind them, and the controllers whose drives nobody listed in full."""
 
     controllers: tuple[str, ...] = ()
     physical: tuple[PhysicalDisk, ...] = ()
@@ -222,7 +224,7 @@ def _find(pattern: str, text: str) -> str:
 
 
 def probe_raid(host: Host) -> RaidSurvey:
-    """The RAID controllers of this machine, and the drives behind them as far as an installed tool lists them."""
+    """The controllers of this machine that hide drives, and the drives behind them as far as a tool lists them."""
     drivers = probe_controllers(host)
     if not drivers:
         return RaidSurvey()
@@ -238,14 +240,16 @@ def probe_raid(host: Host) -> RaidSurvey:
 
 
 def probe_controllers(host: Host) -> dict[str, str]:
-    """The driver of each RAID controller by its PCI address, "" where it has none: its drives cannot be seen."""
+    """The driver of each controller that hides drives, by its PCI address: RAID, and whatever has no driver ("")."""
     found = {}
     for address in host.list("/sys/bus/pci/devices"):
         device = f"/sys/bus/pci/devices/{address}"
         link = host.resolve(f"{device}/driver").rsplit("/", 1)[-1]
         driver = "" if link == "driver" else link  # a link that is not there leads to itself
-        is_raid = bool(RAID_CLASS.match(host.read_or(f"{device}/class"))) and driver not in SHOWS_ALL
-        if is_raid or driver in DRIVERS:
+        kind = host.read_or(f"{device}/class")
+        is_raid = bool(RAID_CLASS.match(kind)) and driver not in SHOWS_ALL
+        is_blind = bool(STORAGE_CLASS.match(kind)) and not driver
+        if is_raid or is_blind or driver in DRIVERS:
             found[address] = driver
     return found
 

@@ -239,6 +239,18 @@ def test_controllers_that_nobody_could_list(tmp_path: Path) -> None:
     assert make_machine(tmp_path, {}, DEVICES) == RaidSurvey(found, (), found)
 
 
+@pytest.mark.parametrize("kind", ["0x010000", "0x010185", "0x010601", "0x010700", "0x010802", "0x018000"])
+def test_no_driver_hides_drives_of_every_kind(tmp_path: Path, kind: str) -> None:
+    """A card that the kernel no longer knows: its drives are not there, and would be missed by nobody."""
+    survey = make_machine(tmp_path, {}, (("0000:02:00.0", kind, ""), ("0000:03:00.0", kind, "mpt3sas")))
+    assert survey.unlisted == ("0000:02:00.0 without a driver",)
+
+
+@pytest.mark.parametrize("kind", ["0x010200", "0x020000", "0x0c0330"])
+def test_what_has_no_disks_may_have_no_driver(tmp_path: Path, kind: str) -> None:
+    assert make_machine(tmp_path, {}, (("0000:02:00.0", kind, ""),)) == RaidSurvey()
+
+
 def test_a_machine_without_them_runs_no_tool(tmp_path: Path) -> None:
     """The tools load drivers and take their time."""
     assert make_machine(tmp_path, dict.fromkeys(NO_TOOLS, HANGS), DEVICES[:2]) == RaidSurvey()
