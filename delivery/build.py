@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from delivery.layout import DOCUMENT, ROOT_NAMES, SUMS, is_safe, make_links
+from delivery.layout import DOCUMENT, ROOT_NAMES, SIGNATURES, SIGNED, SUMS, is_safe, make_links
 from delivery.place import Fault
 
 _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
@@ -32,12 +32,16 @@ class Document:
 
 @dataclasses.dataclass(frozen=True)
 class Build:
-    """A build that was checked. `sums`: SHA-256 by file name; `files`: all that is sent, `sums` and signatures too."""
+    """A build that was checked: all that is sent of it, by file name.
+
+    `sums`: SHA-256, as they were when it was checked; `files`: sizes; `texts`: what describes it, and the signatures.
+    """
 
     folder: Path
     document: Document
     sums: Mapping[str, str]
     files: Mapping[str, int]
+    texts: Mapping[str, bytes]
 
     @property
     def number(self) -> int:
@@ -48,10 +52,10 @@ class Build:
         return sum(self.files.values())
 
 
-def parse_document(text: str) -> Document:
+def parse_document(text: bytes) -> Document:
     """build.json. Raises Fault."""
     try:
-        document = json.loads(text)
+        document = json.loads(_decode(DOCUMENT, text))
     except ValueError as error:
         raise Fault(f"{DOCUMENT} is no JSON: {error}") from None
     number = document.get("number") if isinstance(document, dict) else None
@@ -67,10 +71,17 @@ def _text(document: Mapping[str, Any], key: str) -> str:
     return value if isinstance(value, str) and value.isprintable() else ""
 
 
-def parse_sums(text: str) -> dict[str, str]:
+def _decode(name: str, text: bytes) -> str:
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Fault(f"{name} is no text") from None
+
+
+def parse_sums(text: bytes) -> dict[str, str]:
     """SHA256SUMS: the sum in lower case by file name. Raises Fault."""
     sums: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(_decode(SUMS, text).splitlines(), 1):
         if not line.strip():
             continue
         found = _LINE.fullmatch(line)
@@ -93,17 +104,25 @@ def parse_sums(text: str) -> dict[str, str]:
 
 def read_build(folder: Path) -> Build:
     """A build's folder, with every file read and compared. Raises Fault for the first thing that is wrong."""
-    sums = parse_sums(_read(folder / SUMS))
+    texts = {name: _read(folder / name) for name in SIGNED}
+    sums = parse_sums(texts[SUMS])
     if DOCUMENT not in sums:
         raise Fault(f"{SUMS} does not list {DOCUMENT}")
     files = _list_files(folder, sums)
-    document = parse_document(_read(folder / DOCUMENT))
+    texts.update({name: _read(folder / name) for name in SIGNATURES if name in files})
+    document = parse_document(texts[DOCUMENT])
     _check_names(document, frozenset(files))
     _check_links(folder, make_links(frozenset(files), document.number))
+    found = {name: hash_text(texts[name]) if name in texts else hash_file(folder / name) for name in files}
     for name, wanted in sums.items():
-        if hash_file(folder / name) != wanted:
+        if found[name] != wanted:
             raise Fault(f"{folder / name} is not what {SUMS} says: build it again, or copy it again")
-    return Build(folder, document, sums, files)
+    return Build(folder, document, found, files, texts)
+
+
+def hash_text(text: bytes) -> str:
+    """The SHA-256 of what was read, in hexadecimal digits."""
+    return hashlib.sha256(text).hexdigest()
 
 
 def hash_file(path: Path) -> str:
@@ -115,15 +134,13 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> bytes:
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             raise Fault(f"{path} is no regular file")
-        return path.read_text("utf-8")
+        return path.read_bytes()
     except OSError as error:
         raise Fault(f"{path}: {error.strerror}; is {path.parent} a build's folder?") from None
-    except UnicodeDecodeError:
-        raise Fault(f"{path} is no text") from None
 
 
 def _list_files(folder: Path, sums: Mapping[str, str]) -> dict[str, int]:

@@ -20,16 +20,19 @@ from delivery.lock import WAIT, break_lock, hold
 from delivery.place import Fault, NotThere, Place
 from delivery.publish import Order, probe_branch, publish
 from delivery.release import Moved, make_mark, move, readmit, verify, withdraw
-from delivery.tree import KEEP, choose_earlier, choose_target, describe_builds, probe_folders, probe_tree
+from delivery.signature import check_signatures
+from delivery.tree import KEEP, Tree, choose_earlier, choose_target, describe_builds, probe_folders, probe_tree
 
 DONE, FAILED, USAGE = 0, 1, 2
 PLACE = "DELIVER_TO"
+SIGNERS = "DELIVER_SIGNERS"
 
 ABOUT = """\
 Brings numbered builds of the live image to the centre, and says which one the unversioned names lead to.
 
 A PLACE is a folder of this machine, ssh://USER@HOST[:PORT]/PATH (rsync), or ftp:// or ftps://USER@HOST[:PORT]/PATH.
-The password for FTP comes from DELIVER_FTP_PASSWORD or ~/.netrc. DELIVER_TO stands in for --to."""
+The password for FTP comes from DELIVER_FTP_PASSWORD or ~/.netrc. DELIVER_TO stands in for --to, DELIVER_SIGNERS for
+--signers: with it a build is refused that nobody who may has signed."""
 
 AFTER = """\
   deliver warm-up ...   fetch a build through the mirrors before it is released (deliver warm-up --help)
@@ -90,7 +93,7 @@ def _run(given: argparse.Namespace) -> int:
     except Fault as error:
         raise _Usage(str(error)) from None
     # Before anything far away is asked: a build that is not right here is not right there.
-    build = read_build(Path(given.dir)) if given.command == "publish" else None
+    build = _read_build(given) if given.command == "publish" else None
     with open_place(address, Access(given.ssh_config, given.ca)) as place:
         if getattr(given, "break_lock", False):
             owner = break_lock(place, folder)
@@ -104,6 +107,12 @@ def _run(given: argparse.Namespace) -> int:
             "release": _move, "rollback": _move, "pin": _pin, "unpin": _pin
         }  # fmt: skip
         return commands[given.command](place, folder, given)
+
+
+def _read_build(given: argparse.Namespace) -> Build:
+    build = read_build(Path(given.dir))
+    check_signatures(f"build {build.number}", build.texts, given.signers, tell)
+    return build
 
 
 def _check_branch(place: Place, folder: str, branch: str) -> None:
@@ -138,19 +147,27 @@ def _publish(place: Place, build: Build, given: argparse.Namespace) -> int:
 
 def _move(place: Place, folder: str, given: argparse.Namespace) -> int:
     """`release N`, `rollback [N]`."""
-    tree = probe_tree(place, folder)
+    target = _choose(probe_tree(place, folder), given)
+    while True:
+        # It takes seconds, and others may have the lock meanwhile; a numbered build does not change.
+        verify(place, folder, target, given.signers, tell)
+        with hold(place, folder, f"{given.command} to {target}", tell, given.wait) as held:
+            tree = probe_tree(place, folder)
+            verified, target = target, _choose(tree, given)
+            if target == verified:
+                moved = move(held, target, tree.current)
+                readmit(place, tree, target)
+                if given.command == "rollback":
+                    withdraw(place, tree, moved, tell)
+                _say_moved(place, given, moved)
+                return DONE
+        tell(f"{folder} leads to {tree.current} meanwhile, so that the one to go back to is {target}, not {verified}")
+
+
+def _choose(tree: Tree, given: argparse.Namespace) -> Name:
+    """Where `release` and `rollback` lead, as the tree is now."""
     job = given.job or ""
-    target = choose_target(tree, given.number, job) if given.number else choose_earlier(tree, job)
-    # It takes seconds, and others may have the lock meanwhile; a numbered build does not change.
-    verify(place, folder, target, tell)
-    with hold(place, folder, f"{given.command} to {target}", tell, given.wait) as held:
-        tree = probe_tree(place, folder)
-        moved = move(held, target, tree.current)
-        readmit(place, tree, target)
-        if given.command == "rollback":
-            withdraw(place, tree, moved, tell)
-    _say_moved(place, given, moved)
-    return DONE
+    return choose_target(tree, given.number, job) if given.number else choose_earlier(tree, job)
 
 
 def _pin(place: Place, folder: str, given: argparse.Namespace) -> int:
@@ -168,7 +185,12 @@ def _pin(place: Place, folder: str, given: argparse.Namespace) -> int:
 
 def _list(place: Place, folder: str, given: argparse.Namespace) -> int:
     folders = [folder] if folder else probe_folders(place)
-    branches = [probe_listing(place, folder, given.keep) for folder in folders]
+    try:
+        links = place.find_links()
+    except Fault as error:
+        tell(f"Failed to look for links, ignoring; no publication removes anything meanwhile: {error}")
+        links = {}
+    branches = [probe_listing(place, folder, links, given.keep) for folder in folders]
     if given.json:
         print(json.dumps({"place": place.url, "branches": [branch.encode() for branch in branches]}, indent=2))
     else:
@@ -214,6 +236,12 @@ def make_parser() -> argparse.ArgumentParser:
             command.add_argument("--break-lock", action="store_true", help="take the lock from whoever has it")
         return command
 
+    def add_signers(command: argparse.ArgumentParser) -> None:
+        command.add_argument(
+            "--signers", metavar="FILE", default=os.environ.get(SIGNERS, ""),
+            help=f"who may sign a build: an OpenSSH allowed-signers file (or {SIGNERS})",
+        )  # fmt: skip
+
     def add_keep(command: argparse.ArgumentParser) -> None:
         command.add_argument(
             "--keep", type=_count, default=KEEP, metavar="COUNT", help="good builds of a job (%(default)s)"
@@ -224,12 +252,15 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--job", required=True, help="the job that made it")
     command.add_argument("--no-release", action="store_true", help="leave the links where they are")
     add_keep(command)
+    add_signers(command)
     command = add("release", "move all unversioned names to a build that is at the centre")
     command.add_argument("number", type=_number, metavar="N")
     command.add_argument("--job", help="that of the current build unless named")
+    add_signers(command)
     command = add("rollback", "move all unversioned names back, to build N or the last good one before the current")
     command.add_argument("number", type=_number, metavar="N", nargs="?")
     command.add_argument("--job", help="that of the current build unless named")
+    add_signers(command)
     for name, about in (("pin", "keep a build whatever is published later"), ("unpin", "no longer keep it")):
         command = add(name, about)
         command.add_argument("number", type=_number, metavar="N")

@@ -21,7 +21,18 @@ from typing import Any
 
 from delivery.address import Address
 from delivery.layout import LINKS
-from delivery.place import LARGEST_DOCUMENT, Entry, Exists, Fault, Kind, NoSpace, NotThere, Place
+from delivery.place import (
+    LARGEST_DOCUMENT,
+    NOT_OURS,
+    Entry,
+    Exists,
+    Fault,
+    Kind,
+    NoSpace,
+    NotThere,
+    Place,
+    make_relative,
+)
 
 PASSWORD = "DELIVER_FTP_PASSWORD"
 # A server that makes a sum of gigabytes, or fetches them from a slow disk, is silent for that long.
@@ -105,11 +116,22 @@ class FtpPlace(Place):
             self._ftp = None
 
     def list_folder(self, folder: str) -> dict[str, Entry]:
-        lines: list[str] = []
-        with self._asking(folder, "list"):
-            self._connect().retrlines(f"MLSD {self._at(folder)}", lines.append)
-        entries = [_parse_entry(line) for line in lines]
-        return {entry.name: entry for entry in entries if entry}
+        return self._list(folder, f"MLSD {self._at(folder)}")
+
+    def find_links(self) -> dict[str, str]:
+        found, folders = {}, [""]
+        while folders:
+            folder = folders.pop()
+            for entry in self._enter(folder).values():
+                path = posixpath.join(folder, entry.name)
+                if entry.kind is Kind.LINK:
+                    # The server has followed it to its end.
+                    found[path] = make_relative(entry.target, self._address.path)
+                elif entry.kind is Kind.FOLDER and entry.name != NOT_OURS:
+                    folders.append(path)
+        # What is removed later should not be the folder that the server is in.
+        self._enter("")
+        return found
 
     def read(self, path: str) -> bytes:
         found = io.BytesIO()
@@ -179,6 +201,18 @@ class FtpPlace(Place):
             self._connect().delete(self._at(path))
 
     def remove_folder(self, path: str) -> None:
+        parent, _, name = path.rpartition("/")
+        try:
+            entry = self.list_folder(parent).get(name)
+        except NotThere:
+            return
+        # Listed by its name a link would show what is behind it.
+        if entry and entry.kind is Kind.LINK:
+            self.remove(path)
+        elif entry:
+            self._remove_tree(path)
+
+    def _remove_tree(self, path: str) -> None:
         try:
             entries = self.list_folder(path)
         except NotThere:
@@ -186,7 +220,7 @@ class FtpPlace(Place):
         for entry in entries.values():
             inner = f"{path}/{entry.name}"
             if entry.kind is Kind.FOLDER:
-                self.remove_folder(inner)
+                self._remove_tree(inner)
             else:
                 self.remove(inner)
         # In a folder that was renamed the server's absolute links lead nowhere, and it no longer lists them.
@@ -206,6 +240,25 @@ class FtpPlace(Place):
 
     def _at(self, path: str) -> str:
         return f"{self._address.path}/{path}" if path else self._address.path
+
+    def _list(self, folder: str, command: str) -> dict[str, Entry]:
+        lines: list[str] = []
+        with self._asking(folder, "list"):
+            self._connect().retrlines(command, lines.append)
+        entries = [_parse_entry(line) for line in lines]
+        return {entry.name: entry for entry in entries if entry}
+
+    def _enter(self, folder: str) -> dict[str, Entry]:
+        """What a folder holds, its relative links followed; nothing where it went away a moment ago."""
+        try:
+            with self._asking(folder, "enter"):
+                # The server follows a relative link from where it is itself, not from where the link is.
+                self._connect().cwd(self._at(folder))
+            return self._list(folder, "MLSD")
+        except NotThere:
+            if not folder or self._has(folder):
+                raise
+            return {}
 
     def _has(self, path: str) -> bool:
         parent, _, name = path.rpartition("/")

@@ -10,7 +10,9 @@ from delivery.place import Fault
 
 SUMS = "SHA256SUMS"
 DOCUMENT = "build.json"
-SIGNATURE = f"{DOCUMENT}.sig"
+# What make-build signs, and where the signatures of it lie.
+SIGNED = (SUMS, DOCUMENT)
+SIGNATURES = tuple(f"{name}.sig" for name in SIGNED)
 CURRENT = "current"
 BUILDS = "builds"
 BRANCH = ".branch"
@@ -18,18 +20,22 @@ LOCK = ".lock"
 # The unversioned names, which are links in a build's folder.
 LINKS = ("vmlinuz", "initrd", "speedtest.squashfs", "speedtest.iso")
 # What boot configurations name. In a branch's folder each is a link through `current`.
-ROOT_NAMES = (*LINKS, DOCUMENT, SIGNATURE, SUMS)
+ROOT_NAMES = (*LINKS, *SIGNED, *SIGNATURES)
 INCOMING = ".incoming-"
 GONE = ".gone-"
 PIN = ".pin-"
 WITHDRAWN = ".withdrawn-"
+HIGHEST = ".highest"
+# A link that is being made, which has its own name only once it is renamed.
+UNFINISHED = ".link-"
 
 _PREFIX = "live-"
 _LONGEST = 100
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~-]*")
-# A link of ours, or one that somebody made by hand, by way of whatever leads to the tree.
-_IN_BUILDS = re.compile(rf"(?:(?:^|/)({_PREFIX}[^/]+)/|^|/){BUILDS}/([^/]+)/([1-9][0-9]{{0,8}})(?:/|$)")
+# A link of ours, or one that somebody made by hand, by way of whatever leads to the tree. That way may hold such names
+# as well: what stands last counts.
+_IN_BUILDS = re.compile(rf"(?:(?:.*/)?({_PREFIX}[^/]+)/|(?:.*/)?){BUILDS}/([^/]+)/([1-9][0-9]{{0,8}})(?:/|$)", re.S)
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -108,12 +114,22 @@ def make_withdrawn(name: Name) -> str:
     return f"{BUILDS}/{name.job}/{WITHDRAWN}{name.number}"
 
 
+def make_highest(job: str) -> str:
+    """The record of the highest number that a job ever had, below the branch's folder."""
+    return f"{BUILDS}/{job}/{HIGHEST}"
+
+
+def moves_along(link: str, folder: str) -> bool:
+    """Whether a release of the branch's folder moves a link, whose path is given as it is below the place."""
+    return link in (f"{folder}/{name}" for name in (CURRENT, *ROOT_NAMES))
+
+
 def parse_target(target: str, folder: str) -> Name | None:
     """Which build of the branch's folder a link leads to or into; None where it leads elsewhere.
 
     An FTP server's links are absolute, and shown with every link on the way resolved: the path's end is what counts.
     """
-    found = _IN_BUILDS.search(target)
+    found = _IN_BUILDS.match(target)
     if not found or found.group(1) not in (None, folder):
         return None
     return Name(found.group(2), int(found.group(3)))

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from delivery.build import Document, parse_document
-from delivery.layout import CURRENT, DOCUMENT, Name
+from delivery.layout import DOCUMENT, Name, moves_along
 from delivery.lock import describe_owner, probe_owner
 from delivery.place import Fault, Kind, Place
 from delivery.publish import probe_branch
-from delivery.tree import KEEP, Stored, Tree, choose_doomed, make_next, probe_tree
+from delivery.tree import KEEP, Stored, Tree, add_links, choose_doomed, make_next, probe_tree
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A build with what its folder says. `size` in bytes; `next` where the next publication removes it."""
+    """A build with what its folder says.
+
+    `links`: those that a release leaves where they are; `size` in bytes; `next` where the next publication removes it.
+    """
 
     stored: Stored
     current: bool
+    links: tuple[str, ...]
     size: int
     document: Document | None
     next: bool
@@ -27,10 +31,9 @@ class Row:
     @property
     def marks(self) -> list[str]:
         words = [("current", self.current), ("pinned", self.stored.pinned), ("withdrawn", self.stored.withdrawn)]
-        links = [link for link in self.stored.links if not link.endswith(f"/{CURRENT}")]
         return [
             *(word for word, holds in words if holds),
-            *(f"linked by {link}" for link in links),
+            *(f"linked by {link}" for link in self.links),
             *(["goes next"] if self.next else []),
         ]
 
@@ -42,7 +45,7 @@ class Row:
             "current": self.current,
             "pinned": self.stored.pinned,
             "withdrawn": self.stored.withdrawn,
-            "links": list(self.stored.links),
+            "links": list(self.links),
             "goes_next": self.next,
             "size": self.size,
             "date": (document.date or None) if document else None,
@@ -74,9 +77,9 @@ class Branch:
         }
 
 
-def probe_listing(place: Place, folder: str, keep: int = KEEP) -> Branch:
-    """What a branch's folder holds, with sizes and dates. Raises NotThere."""
-    tree = probe_tree(place, folder)
+def probe_listing(place: Place, folder: str, links: Mapping[str, str], keep: int = KEEP) -> Branch:
+    """What a branch's folder holds, with sizes and dates; `links` are those of the place. Raises NotThere."""
+    tree = add_links(probe_tree(place, folder), links)
     doomed = {name for job in tree.jobs for name in choose_doomed(make_next(tree, job), job, keep)}
     rows = [_probe_row(place, tree, s, s.name in doomed) for job in tree.jobs for s in tree.of_job(job)]
     owner = probe_owner(place, folder) if tree.locked else None
@@ -89,11 +92,12 @@ def _probe_row(place: Place, tree: Tree, stored: Stored, goes: bool) -> Row:
     size, document = 0, None
     try:
         size = sum(entry.size for entry in place.list_folder(at).values() if entry.kind is Kind.FILE)
-        document = parse_document(place.read(f"{at}/{DOCUMENT}").decode("utf-8", "replace"))
+        document = parse_document(place.read(f"{at}/{DOCUMENT}"))
     except Fault:
         # Removed in this moment, or damaged: the rest is still worth seeing.
         pass
-    return Row(stored, stored.name == tree.current, size, document, goes)
+    links = tuple(link for link in stored.links if not moves_along(link, tree.folder))
+    return Row(stored, stored.name == tree.current, links, size, document, goes)
 
 
 def render_listing(place: Place, branches: Iterable[Branch]) -> list[str]:

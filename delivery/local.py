@@ -12,7 +12,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from delivery.build import hash_file
-from delivery.place import LARGEST_DOCUMENT, Entry, Exists, Fault, Kind, NoSpace, NotThere, Place
+from delivery.place import (
+    LARGEST_DOCUMENT,
+    NOT_OURS,
+    Entry,
+    Exists,
+    Fault,
+    Kind,
+    NoSpace,
+    NotThere,
+    Place,
+    make_relative,
+)
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -37,6 +48,16 @@ class LocalPlace(Place):
                 with contextlib.suppress(FileNotFoundError):
                     found[entry.name] = _make_entry(entry)
             return found
+
+    def find_links(self) -> dict[str, str]:
+        root, found = os.path.realpath(self.url), {}
+        with self._told(""):
+            for folder, folders, files in os.walk(root, onerror=_raise_but_gone):
+                paths = [os.path.join(folder, name) for name in (*folders, *files)]
+                links = [path for path in paths if os.path.islink(path)]
+                found.update({make_relative(p, root): make_relative(os.path.realpath(p), root) for p in links})
+                folders[:] = [name for name in folders if name != NOT_OURS]
+        return found
 
     def read(self, path: str) -> bytes:
         with self._told(path), self._at(path).open("rb") as stream:
@@ -108,7 +129,10 @@ class LocalPlace(Place):
 
     def remove_folder(self, path: str) -> None:
         with self._told(path), contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self._at(path))
+            if self._at(path).is_symlink():
+                self._at(path).unlink()
+            else:
+                shutil.rmtree(self._at(path))
 
     def free(self) -> int:
         with self._told(""):
@@ -128,6 +152,12 @@ class LocalPlace(Place):
                 raise Exists(f"{self.describe(path)} is there already") from None
             said = f"Failed at {self.describe(path)}: {error.strerror}"
             raise (NoSpace if error.errno in _FULL else Fault)(said) from None
+
+
+def _raise_but_gone(error: OSError) -> None:
+    """Another publisher's folders come and go; any other that cannot be listed is said."""
+    if not isinstance(error, FileNotFoundError):
+        raise Fault(f"Failed at {error.filename}: {error.strerror}")
 
 
 def _make_entry(entry: os.DirEntry[str]) -> Entry:

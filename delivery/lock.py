@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Callable
 
 from delivery.layout import LOCK
-from delivery.place import Exists, Fault, NotThere, Place
+from delivery.place import Exists, Fault, NoSpace, NotThere, Place
 
 # Links are moved in seconds, and uploads need no lock: who waits longer meets one that was left behind.
 WAIT = 30.0
@@ -89,6 +89,8 @@ def _take(place: Place, folder: str, tell: Tell, wait: float) -> None:
         try:
             place.make_folder(path)
             return
+        except NoSpace as error:
+            raise NoSpace(f"{error}: not even a lock fits in. Remove a file there, and run this again") from None
         except Exists:
             owner = probe_owner(place, folder)
         # None: it was given back just now.

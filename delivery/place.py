@@ -10,6 +10,8 @@ from pathlib import Path
 
 # What is read whole: build.json, SHA256SUMS, marks. More is no such file.
 LARGEST_DOCUMENT = 4 << 20
+# A file system's own room for what fsck found, which nobody but root looks into.
+NOT_OURS = "lost+found"
 
 
 class Fault(Exception):
@@ -76,6 +78,14 @@ class Place(abc.ABC):
         """What a folder holds, by name; links are not followed. Raises NotThere."""
 
     @abc.abstractmethod
+    def find_links(self) -> dict[str, str]:
+        """Every link at the place, in whatever folder, with the path where it ends, all links on the way followed.
+
+        That path is relative to the place where it lies in it, else absolute. Links that lead nowhere may be left out.
+        A folder that cannot be looked into raises Fault: what leads out of it nobody knows.
+        """
+
+    @abc.abstractmethod
     def read(self, path: str) -> bytes:
         """A small file. Raises NotThere."""
 
@@ -109,7 +119,7 @@ class Place(abc.ABC):
 
     @abc.abstractmethod
     def remove_folder(self, path: str) -> None:
-        """A folder with what is in it; nothing where it is gone already."""
+        """A folder with what is in it; nothing where it is gone already. Of a link only the link itself."""
 
     @abc.abstractmethod
     def free(self) -> int | None:
@@ -117,11 +127,20 @@ class Place(abc.ABC):
 
 
 def ensure_folder(place: Place, path: str) -> None:
-    """A folder, made or found."""
+    """A folder, made or found. Raises Fault where a file or a link has the name."""
     try:
         place.make_folder(path)
     except Exists:
-        place.list_folder(path)  # raises where a file has the name
+        parent, _, name = path.rpartition("/")
+        # Behind a link there may be anything, also what is no part of the tree.
+        entry = place.list_folder(parent).get(name)
+        if not entry or entry.kind is not Kind.FOLDER:
+            raise Fault(f"{place.describe(path)} is no folder, and one has to stand there: move it away") from None
+
+
+def make_relative(target: str, root: str) -> str:
+    """An absolute path as it is below the root; one that is not below it as it stands."""
+    return target[len(root) + 1 :] if target.startswith(f"{root}/") else target
 
 
 def list_or_nothing(place: Place, folder: str) -> Mapping[str, Entry]:

@@ -6,12 +6,22 @@ import contextlib
 import dataclasses
 import time
 
-from delivery.build import Build, hash_file
-from delivery.layout import BRANCH, BUILDS, LOCK, Name, make_folder, make_gone, make_incoming, make_withdrawn
+from delivery.build import Build
+from delivery.layout import (
+    BRANCH,
+    BUILDS,
+    LOCK,
+    Name,
+    make_folder,
+    make_gone,
+    make_highest,
+    make_incoming,
+    make_withdrawn,
+)
 from delivery.lock import WAIT, Held, Tell, hold
 from delivery.place import Exists, Fault, NoSpace, NotThere, Place, ensure_folder
 from delivery.release import Moved, move
-from delivery.tree import KEEP, Tree, choose_doomed, probe_tree
+from delivery.tree import KEEP, Tree, add_links, choose_doomed, probe_highest, probe_tree
 
 # An upload to which nothing was added for so long is nobody's any more. It is hidden, so there is no hurry.
 LEFTOVER = 6 * 3600.0
@@ -41,7 +51,8 @@ def publish(place: Place, build: Build, order: Order, tell: Tell) -> Published:
     """Bring a build that was checked to the centre, and release it. Raises Fault; then nothing of it is to be seen."""
     name = Name(order.job, build.number)
     folder = prepare(place, order, tell)
-    check_welcome(place, probe_tree(place, folder), name, build, order.release)
+    check_welcome(place, folder, name)
+    check_room(place, build)
     ensure_folder(place, f"{folder}/{BUILDS}")
     ensure_folder(place, f"{folder}/{BUILDS}/{name.job}")
     incoming = f"{folder}/{make_incoming(name)}"
@@ -87,15 +98,24 @@ def probe_branch(place: Place, folder: str) -> str | None:
     return said if said.isprintable() else repr(said)
 
 
-def check_welcome(place: Place, tree: Tree, name: Name, build: Build, release: bool) -> None:
-    """Raises Fault where a build cannot be taken: there already, older than the current one, too large."""
+def check_welcome(place: Place, folder: str, name: Name) -> None:
+    """Raises Fault where the job had the number already, or one above it: caches keep what a number once stood for."""
+    tree = probe_tree(place, folder)
     if tree.find(name):
-        raise Exists(_describe_twin(place, tree.folder, name))
-    if release:
-        _check_newer(tree.current, name)
+        raise Exists(_describe_twin(place, folder, name))
+    highest = probe_highest(place, tree, name.job)
+    if name.number <= highest:
+        raise Fault(
+            f"{name} does not come after {highest}, the highest number that {name.job} ever had in"
+            f" {place.describe(folder)}: build it again with a number from {highest + 1} on"
+        )
+
+
+def check_room(place: Place, build: Build) -> None:
+    """Raises NoSpace where a build is larger than what is free, as far as the place can say."""
     free = place.free()
     if free is not None and free < build.size:
-        raise NoSpace(f"{place.url} has {free} bytes free, and build {name.number} needs {build.size}")
+        raise NoSpace(f"{place.url} has {free} bytes free, and build {build.number} needs {build.size}")
 
 
 def _describe_twin(place: Place, folder: str, name: Name) -> str:
@@ -105,30 +125,23 @@ def _describe_twin(place: Place, folder: str, name: Name) -> str:
     )
 
 
-def _check_newer(current: Name | None, name: Name) -> None:
-    if current and current.job == name.job and current.number > name.number:
-        raise Fault(
-            f"build {current.number} is live, which is newer than {name.number}: publish with --no-release, then"
-            f" `release {name.number}` if that is meant"
-        )
-
-
 def send(place: Place, build: Build, incoming: str, tell: Tell) -> None:
     """Send all files, and compare what arrived. Raises Fault."""
     began = time.monotonic()
     place.send({file: build.folder / file for file in sorted(build.files)}, incoming)
     tell(f"sent {len(build.files)} files, {build.size} bytes, in {time.monotonic() - began:.1f} s; comparing")
-    # SHA256SUMS does not list itself, nor the signatures.
-    wanted = {file: build.sums.get(file) or hash_file(build.folder / file) for file in build.files}
-    arrived = place.sums(incoming, wanted)
-    bad = sorted(file for file, value in wanted.items() if arrived.get(file) != value)
+    arrived = place.sums(incoming, build.sums)
+    bad = sorted(file for file, value in build.sums.items() if arrived.get(file) != value)
     if bad:
         raise Fault(f"{', '.join(bad)} arrived otherwise than sent; nothing was linked, publish again")
 
 
 def name_build(held: Held, incoming: str, name: Name) -> None:
-    """Give an upload its number, in one step. Raises Exists where another publisher was faster."""
+    """Give an upload its number, in one step. Raises Fault where another publisher was faster."""
+    check_welcome(held.place, held.folder, name)
     held.check()
+    # Before the number is seen: where this fails nothing was published, and a number that is lost costs nothing.
+    held.place.write(f"{held.folder}/{make_highest(name.job)}", f"{name.number}\n".encode())
     try:
         held.place.rename(incoming, f"{held.folder}/{name.path}")
     except Exists:
@@ -138,10 +151,8 @@ def name_build(held: Held, incoming: str, name: Name) -> None:
 def _release(held: Held, name: Name, order: Order) -> Published:
     if not order.release:
         return Published(name, None, ())
-    tree = probe_tree(held.place, held.folder)
     try:
-        _check_newer(tree.current, name)
-        return Published(name, move(held, name, tree.current), ())
+        return Published(name, move(held, name, probe_tree(held.place, held.folder).current), ())
     except Fault as error:
         raise Fault(f"build {name.number} is at the centre, and was not released: {error}") from None
 
@@ -150,7 +161,7 @@ def _hide_doomed(held: Held, job: str, keep: int, tell: Tell) -> tuple[list[tupl
     """Take the job's builds that are not kept out of sight; they, and whatever earlier publishers left behind."""
     hidden: list[tuple[Name, str]] = []
     try:
-        tree = probe_tree(held.place, held.folder)
+        tree = add_links(probe_tree(held.place, held.folder), held.place.find_links())
         for name in choose_doomed(tree, job, keep):
             held.check()
             gone = f"{held.folder}/{make_gone(name)}"

@@ -7,10 +7,22 @@ import json
 import time
 from collections.abc import Mapping
 
-from delivery.build import parse_sums
-from delivery.layout import CURRENT, ROOT_NAMES, SUMS, Name, make_links, make_withdrawn, parse_target
+from delivery.build import hash_text, parse_document, parse_sums
+from delivery.layout import (
+    CURRENT,
+    DOCUMENT,
+    ROOT_NAMES,
+    SIGNATURES,
+    SIGNED,
+    SUMS,
+    Name,
+    make_links,
+    make_withdrawn,
+    parse_target,
+)
 from delivery.lock import Held, Tell
 from delivery.place import Entry, Fault, Kind, Place
+from delivery.signature import check_signatures
 from delivery.tree import Tree
 
 
@@ -23,18 +35,28 @@ class Moved:
     before: Name | None
 
 
-def verify(place: Place, folder: str, name: Name, tell: Tell) -> None:
-    """Compare a build at the centre with its own SHA256SUMS. Raises Fault where it is damaged."""
+def verify(place: Place, folder: str, name: Name, signers: str, tell: Tell) -> None:
+    """Compare a build at the centre with its own SHA256SUMS, and that with its signature.
+
+    `signers` as in check_signatures. Raises Fault where the build is damaged, or nobody who may has signed it.
+    """
     at = f"{folder}/{name.path}"
-    wanted = parse_sums(place.read(f"{at}/{SUMS}").decode("utf-8", "replace"))
-    if place.can_sum:
-        found: Mapping[str, str] = place.sums(at, wanted)
+    there = place.list_folder(at)
+    texts = {file: place.read(f"{at}/{file}") for file in (*SIGNED, *(sig for sig in SIGNATURES if sig in there))}
+    wanted = parse_sums(texts[SUMS])
+    check_signatures(f"build {name}", texts, signers, tell)
+    # What was signed says nothing of files that nobody compared with it.
+    if place.can_sum or signers:
+        found: Mapping[str, str] = {**place.sums(at, wanted), DOCUMENT: hash_text(texts[DOCUMENT])}
         bad = [file for file, value in wanted.items() if found.get(file) != value]
     else:
         tell(f"{place.describe(at)}: the server makes no sums, so only the files' names are looked at")
-        bad = [file for file in wanted if file not in place.list_folder(at)]
+        bad = [file for file in wanted if file not in there]
     if bad:
         raise Fault(f"{place.describe(at)} is damaged: {', '.join(sorted(bad))} not as {SUMS} says; no link was moved")
+    number = parse_document(texts[DOCUMENT]).number
+    if number != name.number:
+        raise Fault(f"{place.describe(at)} is damaged: its {DOCUMENT} is of build {number}; no link was moved")
 
 
 def move(held: Held, name: Name, before: Name | None) -> Moved:

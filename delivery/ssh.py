@@ -19,7 +19,18 @@ from pathlib import Path
 from typing import NoReturn
 
 from delivery.address import Address
-from delivery.place import LARGEST_DOCUMENT, Entry, Exists, Fault, Kind, NoSpace, NotThere, Place
+from delivery.place import (
+    LARGEST_DOCUMENT,
+    NOT_OURS,
+    Entry,
+    Exists,
+    Fault,
+    Kind,
+    NoSpace,
+    NotThere,
+    Place,
+    make_relative,
+)
 
 CONNECT_TIMEOUT = 30.0
 COMMAND_TIMEOUT = 120.0
@@ -35,6 +46,10 @@ _SUM = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 # was there a moment ago may be gone, and is then said to be not there.
 _LIST = r"""cd -- "$1" || { [ -d "$1" ] || exit 44; exit 1; }
 find . -ignore_readdir_race -mindepth 1 -maxdepth 1 -printf '%y/%s/%T@/%f\0%l\0'"""
+# Each link's name, and where it ends.
+_LINKS = f"""cd -P -- "$1" && printf '%s\\0' "$PWD" &&
+find . -ignore_readdir_race -name {NOT_OURS} -prune -o -type l -exec sh -c 'for f; do
+printf "%s\\0" "${{f#./}}"; realpath -mz -- "$f" || exit 1; done' sh {{}} +"""
 _READ = f"""[ -f "$1" ] || exit 44; head -c {LARGEST_DOCUMENT} -- "$1" || {{ [ -f "$1" ] || exit 44; exit 1; }}"""
 _WRITE = """umask 022; p=$(mktemp "${1%/*}/.part-XXXXXXXX") || exit 1
 printf %s "$2" | base64 -d >"$p" && chmod 644 "$p" && sync "$p" && mv -T -- "$p" "$1" || { rm -f -- "$p"; exit 1; }"""
@@ -103,6 +118,11 @@ class SshPlace(Place):
     def list_folder(self, folder: str) -> dict[str, Entry]:
         words = self._run(folder, _LIST, self._at(folder)).decode("utf-8", "surrogateescape").split("\0")[:-1]
         return {entry.name: entry for entry in map(_parse_entry, words[::2], words[1::2])}
+
+    def find_links(self) -> dict[str, str]:
+        said = self._run("", _LINKS, self._at(""), timeout=BULK_TIMEOUT).decode("utf-8", "surrogateescape")
+        root, *words = said.split("\0")[:-1]
+        return {link: make_relative(target, root) for link, target in zip(words[::2], words[1::2])}
 
     def read(self, path: str) -> bytes:
         return self._run(path, _READ, self._at(path))

@@ -9,14 +9,17 @@ from delivery.layout import (
     BUILDS,
     CURRENT,
     GONE,
+    HIGHEST,
     INCOMING,
     LOCK,
     PIN,
-    ROOT_NAMES,
+    UNFINISHED,
     WITHDRAWN,
     Name,
     is_folder,
     is_safe,
+    make_highest,
+    moves_along,
     parse_number,
     parse_target,
 )
@@ -27,7 +30,7 @@ KEEP = 3
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """A build at the centre. `links`: names of the links that lead to it, as they are below the place."""
+    """A build at the centre. `links`: those from elsewhere that lead into it, by their paths below the place."""
 
     name: Name
     pinned: bool = False
@@ -71,7 +74,7 @@ def probe_folders(place: Place) -> list[str]:
 
 
 def probe_tree(place: Place, folder: str) -> Tree:
-    """What stands in a branch's folder. Raises NotThere."""
+    """What stands in a branch's folder; which links lead to it is another question. Raises NotThere."""
     top = place.list_folder(folder)
     current = top.get(CURRENT)
     if current and current.kind is not Kind.LINK:
@@ -79,18 +82,44 @@ def probe_tree(place: Place, folder: str) -> Tree:
             f"{place.describe(folder)}/{CURRENT} is not seen as a link: move it away, or, on an FTP server,"
             " let it show links (FactsOptions UseSlink)"
         )
-    links = [(f"{folder}/{entry.name}", entry.target) for entry in top.values() if entry.name not in ROOT_NAMES]
-    links += [(name, entry.target) for name, entry in place.list_folder("").items() if f"{folder}/" in entry.target]
     jobs = {name: list_or_nothing(place, f"{folder}/{BUILDS}/{name}") for name in _list_jobs(place, folder)}
-    led = [(link, parse_target(target, folder)) for link, target in links if target]
     return Tree(
         folder,
         parse_target(current.target, folder) if current else None,
-        tuple(stored for job, entries in jobs.items() for stored in _make_stored(job, entries, led)),
+        tuple(stored for job, entries in jobs.items() for stored in _make_stored(job, entries)),
         tuple(_list_prefixed(jobs, INCOMING)),
         tuple(_list_prefixed(jobs, GONE)),
         LOCK in top,
     )
+
+
+def probe_highest(place: Place, tree: Tree, job: str) -> int:
+    """The highest number that a job ever had here, by its record and by its builds; 0 where it had none.
+
+    Raises Fault where the record cannot be understood.
+    """
+    live = [tree.current] if tree.current else []
+    numbers = [name.number for name in (*live, *(stored.name for stored in tree.builds)) if name.job == job]
+    path = f"{tree.folder}/{make_highest(job)}"
+    if HIGHEST in list_or_nothing(place, path.rpartition("/")[0]):
+        recorded = parse_number(place.read(path).decode("utf-8", "replace").strip())
+        if recorded is None:
+            raise Fault(f"{place.describe(path)} holds no number: write into it the highest that {job} ever published")
+        numbers.append(recorded)
+    return max(numbers, default=0)
+
+
+def add_links(tree: Tree, links: Mapping[str, str]) -> Tree:
+    """The tree with all links that lead into its builds; `links` are those of the place, as it finds them."""
+    led: dict[Name, list[str]] = {}
+    for link, target in sorted(links.items()):
+        name = parse_target(target, tree.folder)
+        # A build's own names hold it no longer than itself, and one that is being made need not come to be.
+        own = name and link.startswith(f"{tree.folder}/{name.path}/")
+        if name and not own and not link.rpartition("/")[2].startswith(UNFINISHED):
+            led.setdefault(name, []).append(link)
+    builds = (dataclasses.replace(stored, links=tuple(led.get(stored.name, ()))) for stored in tree.builds)
+    return dataclasses.replace(tree, builds=tuple(builds))
 
 
 def _list_jobs(place: Place, folder: str) -> list[str]:
@@ -98,14 +127,10 @@ def _list_jobs(place: Place, folder: str) -> list[str]:
     return sorted(entry.name for entry in entries if entry.kind is Kind.FOLDER and is_safe(entry.name))
 
 
-def _make_stored(
-    job: str, entries: Mapping[str, Entry], links: list[tuple[str, Name | None]]
-) -> Iterable[Stored]:  # fmt: skip
+def _make_stored(job: str, entries: Mapping[str, Entry]) -> Iterable[Stored]:
     numbers = [parse_number(entry.name) for entry in entries.values() if entry.kind is Kind.FOLDER]
     for number in sorted(number for number in numbers if number):
-        name = Name(job, number)
-        led = tuple(sorted(link for link, target in links if target == name))
-        yield Stored(name, f"{PIN}{number}" in entries, f"{WITHDRAWN}{number}" in entries, led)
+        yield Stored(Name(job, number), f"{PIN}{number}" in entries, f"{WITHDRAWN}{number}" in entries)
 
 
 def _list_prefixed(jobs: Mapping[str, Mapping[str, Entry]], prefix: str) -> Iterable[str]:
@@ -143,7 +168,7 @@ def make_next(tree: Tree, job: str) -> Tree:
     builds = tree.of_job(job)
     coming = Name(job, builds[0].name.number + 1 if builds else 1)
     freed = tuple(
-        dataclasses.replace(stored, links=tuple(link for link in stored.links if link != f"{tree.folder}/{CURRENT}"))
+        dataclasses.replace(stored, links=tuple(link for link in stored.links if not moves_along(link, tree.folder)))
         for stored in tree.builds
     )
     return dataclasses.replace(tree, current=coming, builds=(*freed, Stored(coming)))

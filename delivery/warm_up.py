@@ -19,8 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from delivery.build import parse_sums
-from delivery.layout import SIGNATURE, SUMS
+from delivery.build import hash_text, parse_sums
+from delivery.layout import SIGNATURES, SUMS
 from delivery.place import LARGEST_DOCUMENT, Fault
 
 TIMEOUT = 30.0
@@ -142,15 +142,16 @@ class Server:
 
 
 def _read_wanted(centre: Server, path: str) -> dict[str, str]:
-    """The SHA-256 of every file of the build, SHA256SUMS and the signature too."""
+    """The SHA-256 of every file of the build, SHA256SUMS and the signatures too."""
     text = centre.read_document(path + SUMS)
     if text is None:
         raise Fault(f"{centre.url}{path} has no {SUMS}: is it published? `deliver list` shows what is")
-    wanted = parse_sums(text.decode("utf-8", "replace"))
-    wanted[SUMS] = hashlib.sha256(text).hexdigest()
-    signature = centre.read_document(path + SIGNATURE)
-    if signature is not None:
-        wanted[SIGNATURE] = hashlib.sha256(signature).hexdigest()
+    wanted = parse_sums(text)
+    wanted[SUMS] = hash_text(text)
+    for name in SIGNATURES:
+        signature = centre.read_document(path + name)
+        if signature is not None:
+            wanted[name] = hash_text(signature)
     return wanted
 
 

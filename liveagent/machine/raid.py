@@ -78,7 +78,7 @@ class PhysicalDisk:
 
 @dataclasses.dataclass(frozen=True)
 class RaidSurvey:
-    """The controllers that hide drives, the drives behind them, and the controllers whose drives nobody listed in full."""
+    """Controllers that hide drives, the drives behind them, and the controllers whose drives nobody listed in full."""
 
     controllers: tuple[str, ...] = ()
     physical: tuple[PhysicalDisk, ...] = ()

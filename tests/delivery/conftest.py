@@ -98,7 +98,7 @@ class Centre:
     @property
     def hidden(self) -> list[str]:
         """What is left of uploads, removals, locks and links on their way."""
-        marks = (".branch", ".pin-", ".withdrawn-")
+        marks = (".branch", ".highest", ".pin-", ".withdrawn-")
         found = [path for path in self.tree.rglob(".*") if not path.name.startswith(marks)]
         return sorted(str(path.relative_to(self.tree)) for path in found)
 
@@ -199,10 +199,10 @@ def sshd() -> Iterator[tuple[str, Path]]:
     need(shutil.which("rsync"), "rsync")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="delivery-sshd-")))
-        if os.geteuid() == 0 and not os.path.exists("/run/sshd"):
-            # sshd wants an empty folder there, which a system without its service lacks.
-            os.mkdir("/run/sshd", 0o755)
-            stack.callback(os.rmdir, "/run/sshd")
+        if os.geteuid() == 0:
+            # sshd wants an empty folder there, which a system without its service lacks. It stays: another run of these
+            # tests may have begun to need it.
+            os.makedirs("/run/sshd", 0o755, exist_ok=True)
         for key in ("host", "user"):
             argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)]
             subprocess.run(argv, check=True, timeout=30)

@@ -14,17 +14,18 @@ import termios
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Callable
+from typing import IO, Any, Callable
 
 import pytest
 
-from delivery import lock
+from delivery import cli, lock, release
 from delivery import publish as publication
 from delivery.build import Build, read_build
 from delivery.layout import Name
 from delivery.lock import Held
 from delivery.place import Fault, Place
 from delivery.publish import Order, publish
+from tests.conftest import need
 from tests.delivery.conftest import BRANCH, DELIVER, JOB, KERNEL, NAMES, TREE, Centre, MakeBuild, MakeCentre, wait_for
 
 MountSmall = Callable[[Centre, str], Centre]
@@ -140,12 +141,48 @@ def test_number_exists(near: Centre, make_build: MakeBuild) -> None:
     assert near.hidden == []
 
 
-def test_older_than_current(near: Centre, make_build: MakeBuild) -> None:
-    """A build that took longer than the next one does not replace it."""
+def test_older_than_the_last(near: Centre, make_build: MakeBuild) -> None:
+    """A build that took longer than the next one comes too late, released or not."""
     near.have(make_build(42))
-    said = near.fails("publish", make_build(41), "--job", JOB)
-    assert "build 42 is live, which is newer" in said
-    assert (read_live(near), near.numbers) == ({42}, [42])
+    late = make_build(41)
+    for words in ((), ("--no-release",)):
+        said = near.fails("publish", late, "--job", JOB, *words)
+        assert f"{JOB} 41 does not come after 42" in said and "from 43 on" in said
+    assert (read_live(near), near.numbers, near.hidden) == ({42}, [42], [])
+
+
+def test_number_is_never_given_again(centre: Centre, make_build: MakeBuild) -> None:
+    """A number stays taken once its build is gone, by retention or by hand: the mirrors keep what it stood for."""
+    centre.have(make_build(1), make_build(2), make_build(3), keep=1)
+    shutil.rmtree(centre.tree / "builds" / JOB / "3")
+    assert centre.numbers == []
+    for number in (1, 3):
+        said = centre.fails("publish", make_build(number, mark="again"), "--job", JOB, "--no-release")
+        assert f"{JOB} {number} does not come after 3" in said
+    centre.have(make_build(4))
+    assert (read_live(centre), centre.numbers, centre.hidden) == ({4}, [4], [])
+
+
+def test_number_of_a_tree_without_a_record(centre: Centre, make_build: MakeBuild) -> None:
+    """Where nothing is recorded yet the builds that are there say what was given; each job counts for itself."""
+    centre.have(make_build(5), make_build(7))
+    (centre.tree / "builds" / JOB / ".highest").unlink()
+    assert f"{JOB} 6 does not come after 7" in centre.fails("publish", make_build(6), "--job", JOB)
+    assert centre.deliver("publish", make_build(1), "--job", "other").returncode == 0
+    assert (read_live(centre), centre.numbers) == ({1}, [5, 7])
+
+
+def test_record_that_says_nothing(near: Centre, make_build: MakeBuild) -> None:
+    """A record that cannot be read stops a publication, and nobody's roll-back."""
+    near.have(make_build(1), make_build(2))
+    record = near.tree / "builds" / JOB / ".highest"
+    build = make_build(3)
+    for text in ("", "two\n", "-3\n", "2 3\n"):
+        record.write_text(text)
+        said = near.fails("publish", build, "--job", JOB)
+        assert f"builds/{JOB}/.highest holds no number" in said
+    near.ok("rollback")
+    assert (read_live(near), near.numbers, near.hidden) == ({1}, [1, 2], [])
 
 
 def test_branches_that_would_share_a_tree(near: Centre, make_build: MakeBuild) -> None:
@@ -236,6 +273,35 @@ def test_rollback_to_a_damaged_build(make_centre: MakeCentre, make_build: MakeBu
         assert read_live(centre) == {2}
 
 
+def test_rollback_while_another_is_released(
+    centre: Centre, make_build: MakeBuild, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """Where a roll-back leads is decided by what is live when the link moves, and that build is verified too."""
+    centre.have(make_build(1), make_build(2), make_build(3))
+    newer, verified = make_build(4), []
+
+    def verify(place: Place, folder: str, name: Name, *more: Any) -> None:
+        release.verify(place, folder, name, *more)
+        verified.append(name.number)
+        if len(verified) == 1:
+            centre.ok("publish", newer, "--job", JOB)
+
+    monkeypatch.setattr(cli, "verify", verify)
+    assert cli.main(centre.argv("rollback")[2:]) == 0
+    assert (read_live(centre), verified, centre.hidden) == ({3}, [2, 3], [])
+    assert (centre.tree / "builds" / JOB / ".withdrawn-4").exists()
+
+
+def test_build_in_another_ones_place(centre: Centre, make_build: MakeBuild) -> None:
+    """A folder that somebody filled with another number's build is not released as its own."""
+    centre.have(make_build(1), make_build(2))
+    stored = centre.tree / "builds" / JOB
+    shutil.rmtree(stored / "1")
+    shutil.copytree(stored / "2", stored / "1")
+    assert "its build.json is of build 2" in centre.fails("rollback", 1)
+    assert read_live(centre) == {2}
+
+
 def test_rollback_of_a_branch_that_is_not_there(near: Centre) -> None:
     """A mistyped branch is said, with what there is."""
     assert "nothing of 'main' is published; there is nothing" in near.fails("rollback")
@@ -263,12 +329,109 @@ def test_three_are_kept(centre: Centre, make_build: MakeBuild) -> None:
     assert centre.hidden == []
 
 
-def test_link_beside_the_tree_keeps_a_build(centre: Centre, make_build: MakeBuild) -> None:
-    """A build that a link in the place itself needs stays."""
+LINKS = {
+    "of the place": {"demo": f"{TREE}/builds/{JOB}/1/speedtest-1.squashfs"},
+    "of another branch": {"live-other/stable": f"../{TREE}/builds/{JOB}/1"},
+    "in a subfolder": {"racks/a/7/image": f"../../../{TREE}/builds/{JOB}/1/speedtest-1.squashfs"},
+    "in a subfolder of the branch": {f"{TREE}/racks/kernel": f"../builds/{JOB}/1/vmlinuz"},
+    "of the job": {f"{TREE}/builds/{JOB}/stable": "1"},
+    "through a link to a folder": {"racks/image": "../alias/1/initrd", "alias": f"{TREE}/builds/{JOB}"},
+    "to a link": {"racks/image": "../live-other/stable", "live-other/stable": f"../{TREE}/builds/{JOB}/1"},
+    "absolute": {"racks/image": f"/{TREE}/builds/{JOB}/1"},
+    "hidden": {".private/image": f"../{TREE}/builds/{JOB}/1"},
+    "of another build": {f"{TREE}/builds/other/5/base": f"../../{JOB}/1/initrd"},
+    "of a branch that names no current": {f"{TREE}/initrd": f"builds/{JOB}/1/initrd"},
+}
+
+
+def make_by_hand(centre: Centre, links: Mapping[str, str]) -> None:
+    """Make links as somebody at the centre would; a target that begins with '/' does so below the place."""
+    owner = centre.path.stat().st_uid
+    for name, target in links.items():
+        path = centre.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.symlink_to(f"{centre.path}{target}" if target.startswith("/") else target)
+        for one in (path, *path.relative_to(centre.path).parents):
+            os.chown(centre.path / one, owner, -1, follow_symlinks=False)
+
+
+@pytest.mark.parametrize("which", LINKS)
+def test_link_keeps_a_build(centre: Centre, make_build: MakeBuild, which: str) -> None:
+    """A build that is in use stays, whatever folder of the place the link is in, and goes when nobody needs it."""
     centre.have(make_build(1), keep=1)
-    (centre.path / "demo").symlink_to(f"{TREE}/builds/{JOB}/1/speedtest-1.squashfs")
+    make_by_hand(centre, LINKS[which])
+    released = which == "of a branch that names no current"
+    if released:
+        (centre.tree / "current").unlink()
+    for number in (2, 3):
+        done = centre.publish(make_build(number), "--keep", 1, *(["--no-release"] if released else []))
+        assert done.returncode == 0 and "Failed" not in done.stderr, done.stderr
+        assert 1 in centre.numbers, done.stdout
+    if released:
+        return
+    assert centre.numbers == [1, 3]
+    linked = json.loads(centre.ok("list", "--json"))["branches"][0]["builds"][-1]
+    assert linked["number"] == 1 and set(LINKS[which]) & set(linked["links"])
+    for name in LINKS[which]:
+        (centre.path / name).unlink()
+    centre.have(make_build(4), keep=1)
+    assert centre.numbers == [4] and centre.hidden == []
+
+
+def test_release_moves_its_own_links(centre: Centre, make_build: MakeBuild) -> None:
+    """A branch's own names, and a link that a killed publisher left half-made, keep no build that they leave."""
+    centre.have(make_build(1, iso=True), keep=1)
+    make_by_hand(centre, {f"{TREE}/.link-0123456789ab": f"builds/{JOB}/1"})
+    row = json.loads(centre.ok("list", "--keep", "1", "--json"))["branches"][0]["builds"][0]
+    assert row["links"] == [] and row["goes_next"]
     centre.have(make_build(2), keep=1)
-    assert centre.numbers == [1, 2]
+    assert centre.numbers == [2]
+
+
+def test_folder_that_nobody_can_look_into(near: Centre, make_build: MakeBuild) -> None:
+    """Where links may be that are not seen, nothing is removed, and that is said; fsck's own folder holds none."""
+    near.have(make_build(1))
+    for name in ("lost+found", "private"):
+        (near.path / name).mkdir(mode=0)
+    # Root looks into everything; without its right to do so it is as anybody.
+    strip = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
+    need(os.geteuid() or shutil.which("setpriv"), "setpriv")
+
+    def deliver(*words: object) -> subprocess.CompletedProcess[str]:
+        argv = near.argv(*map(str, words))
+        argv = argv if os.geteuid() else [*strip, *argv]
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+    done = deliver("publish", make_build(2), "--job", JOB, "--keep", 1)
+    assert done.returncode == 0 and "Failed to remove old builds" in done.stderr, done.stderr
+    assert f"{near.path}/private: Permission denied" in done.stderr and near.numbers == [1, 2]
+    done = deliver("list")
+    assert done.returncode == 0 and "no publication removes anything meanwhile" in done.stderr, done.stderr
+    (near.path / "private").rmdir()
+    done = deliver("publish", make_build(3), "--job", JOB, "--keep", 1)
+    assert done.returncode == 0 and "Failed" not in done.stderr, done.stderr
+    assert near.numbers == [3]
+
+
+def test_links_that_lead_out_of_the_tree(centre: Centre, make_build: MakeBuild) -> None:
+    """What is removed, or published into, is a folder: behind a link stands what is somebody else's."""
+    centre.have(make_build(1))
+    theirs = centre.path / "theirs"
+    for name in (f".gone-7-{'0' * 12}", f".incoming-7-{'0' * 12}"):
+        make_by_hand(centre, {f"{TREE}/builds/{JOB}/{name}": "../../../theirs"})
+    theirs.mkdir()
+    (theirs / "precious").write_text("x")
+    os.chown(theirs, centre.path.stat().st_uid, -1)
+    os.utime(theirs / "precious", (0, 0))
+    os.utime(theirs, (0, 0))
+    make_by_hand(centre, {f"{TREE}/builds/aside": "../../theirs"})
+    centre.have(make_build(2))
+    assert os.listdir(theirs) == ["precious"] and read_live(centre) == {2}
+    assert not os.path.lexists(centre.tree / "builds" / JOB / f".gone-7-{'0' * 12}")
+    said = centre.fails("publish", make_build(3), "--job", "aside")
+    assert "builds/aside is no folder, and one has to stand there" in said
+    assert os.listdir(theirs) == ["precious"] and read_live(centre) == {2}
 
 
 def test_list(centre: Centre, make_build: MakeBuild) -> None:
@@ -431,13 +594,13 @@ def test_two_of_one_number(centre: Centre, make_build: MakeBuild, monkeypatch: p
     assert centre.hidden == []
 
 
-def test_overtaken(near: Centre, make_build: MakeBuild, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A build that the next one overtakes on its way is kept, and not released over it."""
+def test_overtaken(centre: Centre, make_build: MakeBuild, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build that the next one overtakes on its way is not published over it, and leaves nothing."""
     newer = make_build(2)
-    after_sending(monkeypatch, lambda _: near.ok("publish", newer, "--job", JOB))
-    with near.open() as place, pytest.raises(Fault, match=r"build 1 is at the centre, and was not released"):
+    after_sending(monkeypatch, lambda _: centre.ok("publish", newer, "--job", JOB))
+    with centre.open() as place, pytest.raises(Fault, match=f"{JOB} 1 does not come after 2"):
         publish(place, read_build(make_build(1)), Order(BRANCH, JOB), print)
-    assert (read_live(near), near.numbers, near.hidden) == ({2}, [1, 2], [])
+    assert (read_live(centre), centre.numbers, centre.hidden) == ({2}, [2], [])
 
 
 def test_four_at_once(centre: Centre, make_build: MakeBuild) -> None:
@@ -446,7 +609,7 @@ def test_four_at_once(centre: Centre, make_build: MakeBuild) -> None:
     said = [publisher.communicate(timeout=60)[0] for publisher in publishers]
     codes = [publisher.returncode for publisher in publishers]
     assert codes[3] == 0 and set(codes) <= {0, 1}, said
-    assert all(code == 0 or "which is newer" in text for code, text in zip(codes, said)), said
+    assert all(code == 0 or "does not come after" in text for code, text in zip(codes, said)), said
     assert read_live(centre) == {4} and centre.hidden == []
 
 
@@ -481,12 +644,12 @@ def test_lock_is_waited_for(near: Centre, make_build: MakeBuild) -> None:
     near.have(make_build(1), make_build(2))
     left = near.tree / ".lock"
     left.mkdir()
-    waiting = near.start("rollback")
+    waiting = near.start("pin", 1)
     assert waiting.stdout
     assert "waiting for somebody" in waiting.stdout.readline()
     left.rmdir()
     waiting.communicate(timeout=30)
-    assert waiting.returncode == 0 and read_live(near) == {1}
+    assert waiting.returncode == 0 and (near.tree / "builds" / JOB / ".pin-1").exists()
 
 
 def test_lock_is_one_at_a_time(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -545,6 +708,28 @@ def test_full_disk(centre: Centre, make_build: MakeBuild, mount_small: MountSmal
     assert (read_live(small), small.numbers, small.hidden) == ({1}, [1], [])
 
 
+def test_full_when_the_number_is_noted(
+    centre: Centre, make_build: MakeBuild, mount_small: MountSmall, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """A disk that fills up between the upload and its name: nothing was published, and the number is still free."""
+    small = mount_small(centre, "size=4m")
+    small.have(make_build(1))
+    after_sending(monkeypatch, lambda _: fill(small.path / "filler"))
+    with small.open() as place, pytest.raises(Fault, match="No space left|its disk may be full"):
+        publish(place, read_build(make_build(2)), Order(BRANCH, JOB), print)
+    assert (read_live(small), small.numbers, small.hidden) == ({1}, [1], [])
+    (small.path / "filler").unlink()
+    small.have(make_build(2, mark="again"))
+    assert (read_live(small), small.numbers) == ({2}, [1, 2])
+
+
+def fill(path: Path) -> None:
+    """Take all room that there is."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as stream:
+        while stream.write(b"x" * 4096):
+            pass
+
+
 def test_disk_fills_up_meanwhile(centre: Centre, make_build: MakeBuild, mount_small: MountSmall) -> None:
     """A disk that fills up during the transfer is said, and the part that arrived is removed."""
     small = mount_small(centre, "size=64m,nr_inodes=24")
@@ -558,13 +743,30 @@ def test_rollback_on_a_full_disk(centre: Centre, make_build: MakeBuild, mount_sm
     """Where nothing can be written any more a roll-back still works: it takes a link, and no room."""
     small = mount_small(centre, "size=1m")
     small.have(make_build(1), make_build(2))
-    with contextlib.suppress(OSError), (small.path / "filler").open("wb", buffering=0) as stream:
-        while stream.write(b"x" * 4096):
-            pass
+    fill(small.path / "filler")
     done = small.deliver("rollback")
     assert done.returncode == 0, done.stderr
     assert "Failed to note that build 2 was withdrawn, ignoring" in done.stderr
     assert (read_live(small), small.hidden) == ({1}, [])
+
+
+def test_not_even_room_for_a_lock(centre: Centre, make_build: MakeBuild, mount_small: MountSmall) -> None:
+    """Where no folder can be made any more, nobody moves links beside somebody else: it is said, and what helps."""
+    small = mount_small(centre, "size=4m,nr_inodes=64")
+    small.have(make_build(1), make_build(2))
+    made = []
+    with contextlib.suppress(OSError):
+        for number in range(64):
+            (small.path / f"filler{number}").touch()
+            made.append(small.path / f"filler{number}")
+    said = small.fails("rollback")
+    assert "No space left on device" in said
+    assert centre.kind == "ftp" or "not even a lock fits in. Remove a file there" in said
+    assert read_live(small) == {2}
+    for path in made[:3]:
+        path.unlink()
+    small.ok("rollback")
+    assert read_live(small) == {1}
 
 
 # -- typed wrongly ----------------------------------------------------------------------------------

@@ -137,6 +137,15 @@ def check_behaviour(place: Place, scratch: Path) -> None:
     place.link("b", "link")
     found = place.list_folder("")["link"]
     assert found.kind is Kind.LINK and found.target.rpartition("/")[2] == "b"
+    place.link("../a/mark", "b/way")
+    place.link("b", "around")
+    assert place.find_links() == {
+        "link": "b", "b/way": "a/mark", "around": "b"
+    }  # fmt: skip
+    # Of a link only the link goes, never what is behind it.
+    for path in ("around", "b/way"):
+        place.remove_folder(path)
+    assert sorted(place.list_folder("b")) == ["x"] and "mark" in place.list_folder("a")
     place.rename("a", "c")
     assert sorted(place.list_folder("")) == ["b", "c", "link"] and sorted(place.list_folder("c")) == ["mark", "sent"]
     for path in ("link", "absent"):

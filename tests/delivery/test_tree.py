@@ -98,7 +98,8 @@ def test_branch_folders(branch: str, folder: str) -> None:
 @pytest.mark.parametrize(("target", "number"), [
     ("builds/speedtest/7", 7), ("builds/speedtest/7/vmlinuz", 7), ("/srv/images/live-main/builds/speedtest/7/", 7),
     ("../live-main/builds/speedtest/7", 7), ("live-main/builds/speedtest/7", 7),
-    ("/srv/live-other/builds/speedtest/7", 0),
+    ("/srv/live-other/builds/speedtest/7", 0), ("/srv/builds/x/3/live-main/builds/speedtest/7/vmlinuz", 7),
+    ("/srv/live-main/builds/x/3/live-other/builds/speedtest/7", 0),
     ("current/vmlinuz", 0), ("builds/speedtest", 0), ("builds/speedtest/latest", 0), ("builds/speedtest/07", 0),
     ("/etc/passwd", 0),
 ])  # fmt: skip
@@ -218,7 +219,7 @@ def test_build_that_is_right(make_build: MakeBuild) -> None:
     (folder / "vmlinuz").symlink_to(f"vmlinuz-{KERNEL}")
     build = read_build(folder)
     assert build.number == 41 and "vmlinuz" not in build.files
-    assert set(build.files) - set(build.sums) == {"SHA256SUMS", "build.json.sig"}
+    assert set(build.sums) == set(build.files) and set(build.texts) == {"SHA256SUMS", "build.json", "build.json.sig"}
     assert build.size == sum(path.stat().st_size for path in folder.iterdir() if not path.is_symlink())
 
 

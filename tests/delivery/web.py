@@ -95,14 +95,18 @@ class Identity:
 
 
 class Authority:
-    """A private CA."""
+    """A private CA in a folder: the one that is there, or a new one."""
 
     def __init__(self, place: Path) -> None:
         self._place = place
-        self._ca = trustme.CA()
+        self.file, key = place / "ca.pem", place / "ca.key"
+        if key.exists():
+            self._ca = trustme.CA.from_pem(self.file.read_bytes(), key.read_bytes())
+            return
         place.mkdir(parents=True)
-        self.file = place / "ca.pem"
+        self._ca = trustme.CA()
         self._ca.cert_pem.write_to_path(self.file)
+        self._ca.private_key_pem.write_to_path(key)
 
     def issue(self, *names: str) -> Identity:
         issued = self._ca.issue_cert(*names)
@@ -194,11 +198,12 @@ class Nginx:
         return done.stderr + self.errors
 
     def start(self, within: Sequence[str] = ()) -> None:
-        """Start it, and wait for its ports. `within`: a command that starts it in surroundings of its own."""
+        """Start it, and wait until it listens. `within`: a command that starts it in surroundings of its own."""
         assert not self._process
         self._process = subprocess.Popen([*within, *self.argv, "-g", "daemon off;"], stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 20
-        while not (is_open(self.http) and is_open(self.https)):
+        # It is written once all ports are open, wherever those are.
+        while not (self.place / "nginx.pid").exists():
             assert self._process.poll() is None and time.monotonic() < deadline, self.errors
             time.sleep(0.01)
 

@@ -12,9 +12,9 @@ depends() {
 }
 
 install() {
-    inst_multiple sha256sum ssh-keygen cut grep mktemp rm tr
-    # Who may sign a build; without the file only a sum on the command line counts.
-    inst_multiple -o /etc/liveagent/image_signers
+    inst_multiple sha256sum ssh-keygen cat cut grep mktemp rm tr
+    # Who may sign a build; without the file only a sum on the command line counts. And the smallest number that may boot.
+    inst_multiple -o /etc/liveagent/image_signers /etc/liveagent/image_least
     # Both ways to the image, over the network and from a disk, end in this program, and it gets the image's path.
     # This module comes after the one that has put it there.
     [ -e "$initdir/sbin/dmsquash-live-root" ] || {
