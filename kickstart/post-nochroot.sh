@@ -3,7 +3,7 @@
 # Where the builder does not say where the root is, it is at anaconda's place.
 set -euo pipefail
 root=${INSTALL_ROOT:-${ANA_INSTALL_PATH:-/mnt/sysimage}}
-out=${IMAGE_OUTPUT:-$root/root/build}
+out=$root/root/build
 
 mkdir -p "$out"
 # In one order, so that two lists of the same packages are the same.
@@ -13,11 +13,3 @@ else
     rpm --root "$root" -qa --queryformat '%{NAME} %{EVR} %{ARCH}\n' | LC_ALL=C sort > "$out/packages.txt"
 fi
 [ -s "$out/packages.txt" ]
-for kernel in "$root"/lib/modules/*/vmlinuz "$root"/boot/vmlinuz-*; do
-    [ -f "$kernel" ] || continue
-    version=${kernel#"$root"/lib/modules/}
-    version=${version%/vmlinuz}
-    version=${version#"$root"/boot/vmlinuz-}
-    case $version in *rescue*) continue ;; esac
-    cp "$kernel" "$out/vmlinuz-$version"
-done

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs in the image's own root, at the end of its installation: what no package can do, since it is about other
-# packages' files or about this one build. IMAGE_BUILD is its number, IMAGE_COMMIT what it was built from.
+# packages' files or about this one build. IMAGE_BUILD is its number, IMAGE_COMMIT what it was built from; IMAGE_CA and
+# IMAGE_SIGNERS are files in base64.
 set -euo pipefail
 : "${IMAGE_BUILD:?}" "${IMAGE_COMMIT:=unknown}"
 
@@ -12,6 +13,18 @@ printf 'IMAGE_ID=speedtest\nIMAGE_VERSION=%s\nBUILD_ID=%s\n' "$IMAGE_BUILD" "$IM
 printf 'Live image speedtest %s (%s). What runs here: liveagent status\n' "$IMAGE_BUILD" "$IMAGE_COMMIT" > /etc/motd
 # \4 and \6 are the addresses, \l is the line.
 printf 'Live image speedtest %s on \\n (\\l)\naddress \\4 \\6\n\n' "$IMAGE_BUILD" > /etc/issue
+
+# -- whom it believes; the initramfs is made from here, and takes both along ----------------------------
+if [ -n "${IMAGE_CA:-}" ]; then
+    anchors=/etc/pki/ca-trust/source/anchors update=update-ca-trust
+    [ -d "$anchors" ] || anchors=/usr/local/share/ca-certificates update=update-ca-certificates
+    base64 --decode <<< "$IMAGE_CA" > "$anchors/image.crt"
+    "$update"
+fi
+if [ -n "${IMAGE_SIGNERS:-}" ]; then
+    mkdir -p /etc/liveagent
+    base64 --decode <<< "$IMAGE_SIGNERS" > /etc/liveagent/image_signers
+fi
 
 # -- disks are looked at before anything is made of them ------------------------------------------------
 # What is put together, swapped to or mounted by itself would be held, or changed, before the agent has seen it.

@@ -38,6 +38,12 @@ want proftpd proftpd-core
 want /usr/lib/proftpd/mod_tls.so proftpd-mod-crypto
 want ruby ruby
 want grub-script-check grub-common
+# A build of the image: root trees of a few programs, squashfs and ISO, a container; and the pipeline's own parser.
+want /usr/share/doc/busybox-static busybox-static
+want mksquashfs squashfs-tools
+want xorriso xorriso
+want podman podman
+want groovy groovy
 for module in click cryptography jinja2 pip psutil pyudev requests rich setuptools wheel; do
     /usr/bin/python3 -c "import $module" 2>/dev/null || missing="$missing python3-$module"
 done
@@ -48,8 +54,11 @@ if [ "${1:-}" = vm ]; then
     want qemu-img qemu-utils
     want /usr/lib/ipxe/qemu/efi-virtio.rom ipxe-qemu
     want dnsmasq dnsmasq-base
+    want /usr/lib/PXELINUX/lpxelinux.0 pxelinux
+    want /usr/lib/syslinux/modules/bios/ldlinux.c32 syslinux-common
+    want /usr/lib/grub/x86_64-efi/monolithic/grubnetx64.efi grub-efi-amd64-bin
+    want /usr/share/ovmf/OVMF.fd ovmf
     want mmdebstrap mmdebstrap
-    want mksquashfs squashfs-tools
     want debugfs e2fsprogs
     want zstd zstd
 fi

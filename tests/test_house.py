@@ -20,7 +20,14 @@ else:
 
 PACKAGE = REPOSITORY / "liveagent"
 # What runs on a desk, a build host or a centre, without the package.
-SCRIPTS = ("delivery/deliver", "foreman/set-task", "kickstart/make-build", "kickstart/make-kickstart")
+SCRIPTS = (
+    "delivery/deliver",
+    "foreman/set-task",
+    *(
+        f"kickstart/{name}"
+        for name in ("build-image", "build-initramfs", "make-build", "make-kickstart", "make-squashfs")
+    ),
+)
 DELIVERY = REPOSITORY / "delivery"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # A module beyond this holds a second thing; the door is the exception, since nothing else may do what it does.

@@ -41,6 +41,7 @@ class Initramfs:
         self.mounts(f"none / rootfs rw 0 0\nnone {place.parent} tmpfs rw 0 0\n")
         self.signers = place / "image_signers"
         self.signers.write_text(f'builds namespaces="{NAMESPACE}" {self.key.public}\n')
+        self.least = place / "image_least"
 
     def mounts(self, text: str) -> None:
         """What /proc/mounts says."""
@@ -63,6 +64,7 @@ class Initramfs:
         for path, here in (
             ("/sbin/dmsquash-live-root.unchecked", program),
             ("/etc/liveagent/image_signers", self.signers),
+            ("/etc/liveagent/image_least", self.least),
             ("/dev/console", self.place / "console"),
             ("/proc/mounts", self.place / "mounts"),
         ):
@@ -85,7 +87,7 @@ def initramfs(tmp_path: Path) -> Initramfs:
 
 
 def document(sum: str, name: str = "speedtest-7.squashfs") -> str:
-    return f'{{"build": 7, "files": [\n{{"name": "vmlinuz-6.1", "sha256": "{"0" * 64}", "size": 1}},\n' \
+    return f'{{\n"number": 7,\n"files": [\n{{"name": "vmlinuz-6.1", "sha256": "{"0" * 64}", "size": 1}},\n' \
            f'{{"name": "{name}", "sha256": "{sum}", "size": 8000}}\n]}}\n'  # fmt: skip
 
 
@@ -114,6 +116,10 @@ def test_nothing_to_check_by(initramfs: Initramfs) -> None:
 
 
 USELESS = [
+    "image.least", "image.least=", "image.least=7", "image.least=seven image.sha256=GOOD",
+    "image.least=0 image.sha256=GOOD", "image.least=07 image.sha256=GOOD", "image.least=-7 image.sha256=GOOD",
+    "image.least=7x image.sha256=GOOD",
+    "image.least=1000000000 image.sha256=GOOD", "image.least=6 image.least=7 image.sha256=GOOD",
     "image.sha256=", "image.sha256", "image.sha256=1234", f"image.sha256={'g' * 64}", "image.build=", "image.build",
     "image.sha256=GOOD image.sha256=", f"image.sha256=GOOD image.sha256={'0' * 64}", "image.sha256= image.sha256=GOOD",
     "image.build=http://m/build.json image.build=http://n/build.json", "image.sha256=GOOD live.updates=http://m/x",
@@ -196,6 +202,76 @@ def test_build_that_does_not_count(initramfs: Initramfs, tmp_path: Path, what: s
     done = initramfs.boot("image.build=http://m/build.json root=live:http://m/speedtest-7.squashfs")
     assert done.returncode == 1 and "mounted" not in done.stdout
     assert "STOPPED: " in initramfs.console
+
+
+@pytest.mark.parametrize("lines", [
+    '!nobody,ada,builds namespaces="{n}" {k}\n',
+    'ada namespaces="liveagent-config" {k}\nbuilds namespaces="{n}" {k}\n',
+    'builds valid-before="20200101" {k}\nbuilds {k}',
+    "# who may\n\n  builds {k}\n",
+])  # fmt: skip
+def test_signers_of_every_form(initramfs: Initramfs, lines: str) -> None:
+    """Whatever name and line lets the key sign builds counts, wherever it stands, and no other does."""
+    initramfs.sign(document(initramfs.sum))
+    words = "image.build=http://m/build.json root=live:http://m/speedtest-7.squashfs"
+    initramfs.signers.write_text(lines.format(n=NAMESPACE, k=initramfs.key.public))
+    assert "mounted" in initramfs.boot(words).stdout
+    initramfs.signers.write_text(lines.format(n=NAMESPACE, k=Key(initramfs.place / "stranger").public))
+    assert "mounted" not in initramfs.boot(words).stdout and "by anybody who may" in initramfs.console
+
+
+AT = "http://m/live-main/builds/speedtest"
+
+
+@pytest.mark.parametrize(("build", "image", "boots"), [
+    (f"{AT}/7/build.json", f"{AT}/7/speedtest-7.squashfs", True),
+    (f"{AT}/7/build.json", "http://m/live-main/speedtest.squashfs", True),
+    ("http://m/live-main/build.json", f"{AT}/7/speedtest.squashfs", True),
+    (f"{AT}/8/build.json", f"{AT}/8/speedtest.squashfs", False),
+    (f"{AT}/8/build.json", "http://m/live-main/speedtest.squashfs", False),
+    ("http://m/live-main/build.json", f"{AT}/8/speedtest.squashfs", False),
+    ("http://m/live-main/build.json", "http://m/live-main/speedtest-8.squashfs", False),
+    (f"{AT}/07/build.json", f"{AT}/7/speedtest.squashfs", False),
+    (f"{AT}/77/build.json", f"{AT}/77/speedtest.squashfs", False),
+])  # fmt: skip
+def test_number_in_the_address(initramfs: Initramfs, build: str, image: str, boots: bool) -> None:
+    """Who asks for a number gets it: an older build, whose signature is as good, is not taken for it."""
+    initramfs.sign(document(initramfs.sum))
+    done = initramfs.boot(f"image.build={build} root=live:{image}")
+    assert ("mounted" in done.stdout, done.returncode) == (boots, 0 if boots else 1)
+    assert boots or "STOPPED: " in initramfs.console
+
+
+@pytest.mark.parametrize(("word", "baked", "boots"), [
+    ("image.least=7", "", True), ("image.least=6", "7\n", True), ("image.least=7", "6\n", True), ("", "7\n", True),
+    ("image.least=8", "", False), ("image.least=8", "7\n", False), ("image.least=7", "8\n", False), ("", "8\n", False),
+    ("image.least=10", "", False), ("", "\n", False), ("", "seven\n", False), ("", "7\n7\n", False),
+    ("", "07\n", False),
+])  # fmt: skip
+def test_least_number(initramfs: Initramfs, word: str, baked: str, boots: bool) -> None:
+    """Nothing older than the least boots, by the command line or by the initramfs: the larger of both counts."""
+    if baked:
+        initramfs.least.write_text(baked)
+    initramfs.sign(document(initramfs.sum))
+    done = initramfs.boot(f"image.build=http://m/build.json root=live:http://m/speedtest.squashfs {word}")
+    assert ("mounted" in done.stdout, done.returncode) == (boots, 0 if boots else 1)
+    assert boots or "STOPPED: " in initramfs.console
+
+
+def test_least_number_that_nobody_could_compare(initramfs: Initramfs) -> None:
+    """An initramfs with a least number boots nothing unchecked; a sum names one image, which needs no number."""
+    initramfs.least.write_text("8\n")
+    done = initramfs.boot("root=live:http://m/speedtest.squashfs")
+    assert done.returncode == 1 and "mounted" not in done.stdout and "nobody knows which this is" in initramfs.console
+    assert "mounted" in initramfs.boot(f"image.sha256={initramfs.sum}").stdout
+
+
+@pytest.mark.parametrize("number", ["", '"number": "7",', '"number": 7,\n"number": 9,', '"number": 07,', '"number": ,'])
+def test_build_without_a_number(initramfs: Initramfs, number: str) -> None:
+    """A build that does not say which it is has no place in an order, and is not booted, whoever signed it."""
+    initramfs.sign(document(initramfs.sum).replace('"number": 7,', number))
+    done = initramfs.boot("image.build=http://m/build.json root=live:http://m/speedtest.squashfs")
+    assert done.returncode == 1 and "mounted" not in done.stdout and "does not say which build" in initramfs.console
 
 
 # -- who gets in ------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+import trustme
 from pykickstart.errors import KickstartError
 from pykickstart.parser import KickstartParser
 from pykickstart.version import makeVersion
@@ -73,6 +74,48 @@ def test_scripts_are_in_it_whole(el: str) -> None:
     assert "IMAGE_BUILD='7' IMAGE_COMMIT='lab'" in inside.script
 
 
+@pytest.mark.parametrize(
+    ("words", "package"),
+    [
+        ([], "kernel"),
+        (["--kernel", "5.14.0-503.el9.x86_64"], "kernel-5.14.0-503.el9.x86_64"),
+        (["--kernel-package", "kernel-ml"], "kernel-ml"),
+        (["--kernel-package", "kernel-lt", "--kernel", "6.1.9-1.el9.elrepo"], "kernel-lt-6.1.9-1.el9.elrepo"),
+    ],
+)
+def test_kernel_of_a_build(words: list[str], package: str) -> None:
+    """One kernel, the one that is named or the newest: with two of them nobody would know which one boots."""
+    asked = read_packages(render_kickstart("9", *words), "RHEL9")
+    assert [name for name in asked if name.startswith("kernel")] == [package]
+
+
+def test_whom_an_image_believes(tmp_path: Path) -> None:
+    """A private CA and those who may sign a build are written as they were given, and the CA is made known."""
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    (tmp_path / "signers").write_text(f"# who builds\nbuilds {Key(tmp_path / 'key').public}\n")
+    text = render_kickstart("9", "--ca", str(tmp_path / "ca.pem"), "--signers", str(tmp_path / "signers"))
+    assert "IMAGE_CA" not in "".join(line for line in render_kickstart("9").splitlines() if line.startswith("export"))
+    script = next(script.script for script in parse(text, "9").handler.scripts if script.inChroot)
+    # Up to the part that is about disks; /etc is that of the image.
+    begin = script.index("# -- whom it believes")
+    part = script[begin : script.index("# -- disks are looked at")].replace("/etc/", f"{tmp_path}/etc/")
+    exports = "\n".join(line for line in script.splitlines() if line.startswith("export IMAGE"))
+    anchors = tmp_path / "etc/pki/ca-trust/source/anchors"
+    anchors.mkdir(parents=True)
+    known = f"update-ca-trust() {{ cp {anchors}/image.crt {tmp_path}/known; }}"
+    subprocess.run(["bash", "-euc", f"{exports}\n{known}\n{part}"], check=True, timeout=30)
+    assert (tmp_path / "known").read_text() == (tmp_path / "ca.pem").read_text()
+    assert (tmp_path / "etc/liveagent/image_signers").read_text() == (tmp_path / "signers").read_text()
+
+
+def test_no_private_key_in_an_image(tmp_path: Path) -> None:
+    """A file with certificate and key would be read by everybody who boots."""
+    trustme.CA().private_key_pem.write_to_path(str(tmp_path / "ca.pem"))
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"), append=True)
+    done = attempt("--el", "9", *GIVEN, "--ca", str(tmp_path / "ca.pem"))
+    assert done.returncode == 2 and "holds a private key" in done.stderr and done.stdout == ""
+
+
 def test_every_package_is_in_the_lab_or_said_not_to_be() -> None:
     """A name that is added to the list is added to the lab, or somebody says why not."""
     asked = {word for el in RELEASES for word in read_packages(render_kickstart(el), f"RHEL{el}")}
@@ -103,6 +146,12 @@ BAD = [
     (["--root-hash", "$1$salt$weak"], "given as its hash"),
     (["--ssh-key", "/nonexistent"], "No such file"),
     (["--ssh-key", "/etc/passwd"], "is not one public key"),
+    (["--kernel", "6.1 5.14"], "holds more than letters"),
+    (["--kernel-package", "kernel;x"], "holds more than letters"),
+    (["--ca", "/nonexistent"], "holds no certificate"),
+    (["--ca", "/etc/passwd"], "holds no certificate"),
+    (["--signers", "/nonexistent"], "No such file"),
+    (["--signers", "/etc/passwd"], "is no allowed-signers file"),
     (["--el", "8"], "invalid choice"),
 ]
 

@@ -6,42 +6,93 @@ squashfs. Everything is written beside its place and renamed into it; a lock kee
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.delivery.web import Authority
 
 from . import recipe, wheel
 from .command import CommandFailed, run
 from .names import KICKSTART
 
 BUILD_TIMEOUT = 1800.0  # a slow mirror and one free core
-BUILD = "7"  # the number that the lab's image says it has
+BUILD, NEXT_BUILD = "7", "8"  # the number that the lab's image says it has, and that of the one that follows
+PACKAGES = "root/build/packages.txt"  # where post-nochroot.sh lists them, below the root
 KEPT = 3  # of each layer, so that two checkouts that share a cache do not build over and over
 UNUSED_AFTER = 86400.0  # seconds; nothing younger is pruned, somebody may be booting it
+
+# Where the lab's initramfs differs from a build's. Debian's dracut picks systemd-networkd by itself, and then livenet
+# waits for ever. Of the drivers for disks none: the root comes over the network, and the live system loads them itself.
+# Network drivers are all in it. Half the size, which an emulated CPU fetches and unpacks in half the time.
+MODULES = "livenet dmsquash-live bash network-legacy base kernel-modules liveagent-image"
+OMITTED = "plymouth systemd-networkd network-manager connman mdraid dmraid lvm crypt multipath nvmf resume"
+DRIVERS = "virtio_pci\n"
+INITRAMFS = (KICKSTART / "build-initramfs", KICKSTART / "in-tree", KICKSTART / "dracut")
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What this lab has in the place of a site's keys. They open nothing elsewhere, and nobody else's anything here."""
+
+    ssh: Path  # logs in to guests
+    build: Path  # signs builds
+    authority: Path  # the folder of the CA that servers have their certificates from
+
+    @property
+    def signers(self) -> str:
+        """An allowed-signers file: who may sign a build."""
+        public = " ".join(self.build.with_suffix(".pub").read_text().split()[:2])
+        return f'builds@lab.example.com namespaces="liveagent-build" {public}\n'
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What the kickstart's scripts are told of them: files in base64."""
+        texts = {"IMAGE_CA": (self.authority / "ca.pem").read_text(), "IMAGE_SIGNERS": self.signers}
+        return {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}
 
 
 @dataclass(frozen=True)
 class Image:
     """All files that a boot needs, and the keys that open the guest."""
 
+    build: str  # the number that it says it has
     kernel: Path
     initramfs: Path
     squashfs: Path
     sha256: str  # of the squashfs, for the command line
-    ssh_key: Path
+    keys: Keys
     known_hosts: Path
 
     @property
     def access(self) -> str:
         """The word of the command line that lets this lab in."""
-        kind, key = self.ssh_key.with_suffix(".pub").read_text().split()[:2]
+        kind, key = self.keys.ssh.with_suffix(".pub").read_text().split()[:2]
         return f"image.sshkey={kind}:{key}"
+
+    @property
+    def release(self) -> str:
+        """The kernel's version."""
+        return self.kernel.name[len("vmlinuz-") :]
+
+    @property
+    def boot_files(self) -> dict[str, Path]:
+        """What the lab's own boots fetch, by name."""
+        return {"vmlinuz": self.kernel, "initramfs": self.initramfs, "live.squashfs": self.squashfs}
+
+    @property
+    def build_files(self) -> dict[str, Path]:
+        """The files of the build by the names that they have in one."""
+        initramfs, squashfs = f"initrd-{self.release}-{self.build}.img", f"speedtest-{self.build}.squashfs"
+        files = {self.kernel.name: self.kernel, initramfs: self.initramfs, squashfs: self.squashfs}
+        return {**files, "packages.txt": self.kernel.with_name("packages.txt")}
 
 
 def cache_dir() -> Path:
@@ -51,21 +102,21 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "liveagent-lab"
 
 
-def build_image(repo: Path) -> Image:
-    """Build what is missing and return the image with the agent of this tree."""
+def build_image(repo: Path, build: str = BUILD) -> Image:
+    """Build what is missing and return the image of this number with the agent of this tree."""
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache / "lock"):
         for leftover in cache.glob("*.partial"):  # of a build that was killed: we hold the lock, so nobody writes it
             remove(leftover)
+        keys = make_keys(cache)
         root = build_root(cache)
-        boot = build_initramfs(cache, root)
-        key = make_ssh_key(cache)
-        squashfs = build_squashfs(cache, root, repo)
+        boot = build_initramfs(cache, root, keys)
+        squashfs = build_squashfs(cache, root, repo, {**keys.words, "IMAGE_BUILD": build})
         sha256 = run(["sha256sum", str(squashfs)], timeout=120).split()[0]
-        hosts = boot / "known_hosts"
+        (kernel,), (initramfs,) = boot.glob("vmlinuz-*"), boot.glob("initrd-*.img")
         prune(cache)
-    return Image(boot / "vmlinuz", boot / "initramfs", squashfs, sha256, key, hosts)
+    return Image(build, kernel, initramfs, squashfs, sha256, keys, boot / "known_hosts")
 
 
 @contextlib.contextmanager
@@ -99,65 +150,80 @@ def build_root(cache: Path) -> Path:
     return root
 
 
-def build_initramfs(cache: Path, root: Path) -> Path:
-    """Layer 2: kernel, initramfs and the host keys' known_hosts, in a directory of their own."""
-    modules = KICKSTART / "dracut"
-    ours = [path.read_bytes() for path in sorted(modules.rglob("*")) if path.is_file()]
-    boot = cache / f"boot-{digest(root.name, recipe.INITRAMFS_SCRIPT, *recipe.DRACUT, *ours)}"
+def build_initramfs(cache: Path, root: Path, keys: Keys) -> Path:
+    """Layer 2: kernel, initramfs and the host keys' known_hosts, in a directory of their own.
+
+    It is made after the kickstart's scripts, as in a build: whom the image believes, the initramfs believes as well.
+    """
+    ours = [path for place in INITRAMFS for path in (place, *sorted(place.rglob("*"))) if path.is_file()]
+    read = [path.read_bytes() for path in ours]
+    boot = cache / f"boot-{digest(root.name, PACKAGES, MODULES, OMITTED, DRIVERS, *keys.words.values(), *read)}"
     if used(boot):
         return boot
-    (kernel,) = (root / "boot").glob("vmlinuz-*")
     partial = boot.with_suffix(".partial")
     partial.mkdir()
-    release = kernel.name.split("-", 1)[1]
+    drivers = partial / "drivers"
+    drivers.write_text(DRIVERS)
+    tree = copy_tree(cache, root)
+    install_post(tree, {**keys.words, "IMAGE_BUILD": BUILD})
     run(
-        # A mount namespace of its own: the mounts are gone with it, however this ends.
-        ["unshare", "--mount", "--propagation=private", "sh", "-euc", recipe.INITRAMFS_SCRIPT, "initramfs"]
-        + [str(root), str(partial), str(modules), *recipe.DRACUT, "/tmp/initramfs", release],
+        [str(KICKSTART / "build-initramfs"), str(tree), "--build", BUILD, "--out", str(partial)]
+        + ["--modules", MODULES, "--omit", OMITTED, "--drivers", str(drivers), "--only-drivers"]
+        + ["--module-dir", str(KICKSTART / "dracut")],
         timeout=BUILD_TIMEOUT,
     )
-    shutil.copy(kernel, partial / "vmlinuz")
-    keys = (path.read_text() for path in sorted((root / "etc/ssh").glob("ssh_host_*_key.pub")))
-    (partial / "known_hosts").write_text("".join("* " + " ".join(key.split()[:2]) + "\n" for key in keys))
+    shutil.copy(tree / PACKAGES, partial)
+    remove(tree)
+    drivers.unlink()
+    host_keys = (path.read_text() for path in sorted((root / "etc/ssh").glob("ssh_host_*_key.pub")))
+    (partial / "known_hosts").write_text("".join("* " + " ".join(key.split()[:2]) + "\n" for key in host_keys))
     partial.rename(boot)
     return boot
 
 
-def make_ssh_key(cache: Path) -> Path:
-    """The key pair of this lab: nobody else's key opens a guest, and this one opens nothing else."""
-    key = cache / "ssh_key"
-    if not key.exists():
-        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "liveagent-lab", "-f", str(key)], timeout=30)
-    return key
+def make_keys(cache: Path) -> Keys:
+    """The keys of this lab, made where it has none yet."""
+    keys = Keys(cache / "ssh_key", cache / "build_key", cache / "authority")
+    for key in (keys.ssh, keys.build):
+        if not key.exists():
+            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "liveagent-lab", "-f", str(key)], timeout=30)
+    Authority(keys.authority)
+    return keys
 
 
-def build_squashfs(cache: Path, root: Path, repo: Path) -> Path:
-    """Layer 3: the root tree with the agent of `repo`, the image's and the lab's own files, as a squashfs."""
-    source = wheel.source_files(repo)
-    files = [*source, *(path for path in sorted(KICKSTART.rglob("*")) if path.is_file())]
-    named = [f"{path.relative_to(repo)} {digest(path.read_bytes())}" for path in files]
-    lab = [f"{path} {mode:o} {text}" for path, (mode, text) in sorted(recipe.LAB_FILES.items())]
-    squashfs = cache / f"live-{digest(root.name, *named, *lab, *recipe.ENABLED, *recipe.DISABLED)}.squashfs"
-    if used(squashfs):
-        return squashfs
+def copy_tree(cache: Path, root: Path) -> Path:
+    """A root tree to work in. Hard links: a second of work. Whoever writes unlinks first, or the cache would change."""
     tree = cache / "tree.partial"
-    # Hard links: a second of work for a whole tree. Whoever writes below unlinks first, or the cache would change.
     run(["cp", "--archive", "--link", str(root), str(tree)], timeout=300)
     # These are written through: what is linked there would change in the cache.
     for name in ("etc", "var/log", "var/lib/dbus", "var/lib/systemd"):
         if (root / name).exists():
             remove(tree / name)
             run(["cp", "--archive", str(root / name), str(tree / name)], timeout=120)
+    return tree
+
+
+def build_squashfs(cache: Path, root: Path, repo: Path, words: Mapping[str, str]) -> Path:
+    """Layer 3: the root tree with the agent of `repo`, the image's and the lab's own files, as a squashfs."""
+    source = wheel.source_files(repo)
+    files = [*source, *(path for path in sorted(KICKSTART.rglob("*")) if path.is_file())]
+    named = [f"{path.relative_to(repo)} {digest(path.read_bytes())}" for path in files]
+    lab = [f"{path} {mode:o} {text}" for path, (mode, text) in sorted(recipe.LAB_FILES.items())]
+    parts = (root.name, *named, *lab, *recipe.ENABLED, *recipe.DISABLED, *words.values())
+    squashfs = cache / f"live-{digest(*parts)}.squashfs"
+    if used(squashfs):
+        return squashfs
+    tree = copy_tree(cache, root)
     wheel.install(repo, source, tree)
     run(["cp", "--recursive", "--remove-destination", "--preserve=mode", f"{KICKSTART}/image/.", str(tree)], timeout=60)
-    install_post(tree)
+    install_post(tree, words)
     for path, (mode, text) in recipe.LAB_FILES.items():
         place(tree / path, text, mode)
     enable(tree)
     partial = squashfs.with_suffix(".partial")
     run(
-        ["mksquashfs", str(tree), str(partial), "-noappend", "-no-progress", "-comp", "zstd"]
-        + ["-Xcompression-level", "2", "-e", "boot", "var/cache/apt", "var/lib/apt/lists"],
+        [str(KICKSTART / "make-squashfs"), str(tree), str(partial), "--compression", "zstd:2"]
+        + ["--leave-out", "var/cache/apt", "--leave-out", "var/lib/apt/lists"],
         timeout=600,
     )
     remove(tree)
@@ -165,20 +231,15 @@ def build_squashfs(cache: Path, root: Path, repo: Path) -> Path:
     return squashfs
 
 
-def install_post(tree: Path) -> None:
+def install_post(tree: Path, words: Mapping[str, str]) -> None:
     """Run the kickstart's own scripts, as a build of the image runs them: in its root, and beside it."""
-    words = {"IMAGE_BUILD": BUILD, "IMAGE_COMMIT": "lab", "IMAGE_KEEP_HOST_KEYS": "1"}
+    words = {**words, "IMAGE_COMMIT": "lab", "IMAGE_KEEP_HOST_KEYS": "1"}
     script = (KICKSTART / "post.sh").read_text()
     run(["chroot", str(tree), "bash", "-s"], timeout=300, stdin=script, env=words)
-    out = tree.with_name("output.partial")
-    beside = {**words, "INSTALL_ROOT": str(tree), "IMAGE_OUTPUT": str(out)}
-    run([str(KICKSTART / "post-nochroot.sh")], timeout=300, env=beside)
-    listed = (out / "packages.txt").read_text().splitlines()
-    if len(listed) < len(recipe.packages()) or not list(out.glob("vmlinuz-*")):
-        raise CommandFailed(
-            f"{KICKSTART}/post-nochroot.sh named {len(listed)} packages, and copied no kernel or too few"
-        )
-    remove(out)
+    run([str(KICKSTART / "post-nochroot.sh")], timeout=300, env={**words, "INSTALL_ROOT": str(tree)})
+    listed = (tree / PACKAGES).read_text().splitlines()
+    if len(listed) < len(recipe.packages()):
+        raise CommandFailed(f"{KICKSTART}/post-nochroot.sh named {len(listed)} packages, which are too few")
 
 
 def place(path: Path, text: str, mode: int) -> None:

@@ -22,35 +22,6 @@ LEFT_OUT = (
     "/lib/modules/*/kernel/sound/*",
 )
 
-# Debian's dracut picks systemd-networkd by itself, and then livenet waits for ever. Nothing that assembles
-# disks (md, LVM, multipath, NVMe over fabrics) may run before the agent has looked at them.
-DRACUT = (
-    "dracut",
-    "--quiet",
-    "--zstd",
-    "--no-hostonly",
-    "--no-early-microcode",
-    # Of the drivers for disks none: the root comes over the network, and the live system loads them itself. Network
-    # drivers are all in it. Half the size, which an emulated CPU fetches and unpacks in half the time.
-    "--drivers=virtio_pci",
-    "--add=livenet dmsquash-live bash network-legacy base kernel-modules liveagent-image",
-    "--omit=plymouth systemd-networkd network-manager connman mdraid dmraid lvm crypt multipath nvmf resume",
-)
-
-# $1 the root tree, $2 where the initramfs goes, $3 our dracut modules, then dracut's own arguments. dracut writes to a
-# tmpfs, so that the tree stays as it is; its file comes out 0600, which an HTTP server of another user cannot read.
-INITRAMFS_SCRIPT = """
-root=$1 out=$2 modules=$3
-shift 3
-mount -t overlay -o "ro,lowerdir=$modules:$root/usr/lib/dracut/modules.d" modules "$root/usr/lib/dracut/modules.d"
-mount --rbind /dev "$root/dev"
-mount -t proc proc "$root/proc"
-mount --rbind /sys "$root/sys"
-mount -t tmpfs tmpfs "$root/tmp"
-chroot "$root" "$@"
-install -m 644 "$root/tmp/initramfs" "$out/initramfs"
-"""
-
 ENABLED = ("liveagent.service", "ssh.service", "image-access.service", "lab-keepme.service")
 # What the image does not have, and only a test lab does not want: cluster services that take ten seconds to find no
 # cluster, and a time service.
