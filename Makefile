@@ -49,8 +49,8 @@ test-vm: tools-vm ## The boot lab: the image is built, and servers boot from it 
 test-vm-all: tools-vm ## The boot lab, its long scenarios as well
 	$(BIN)/python -m pytest -q -m 'vm or vm_long' tests/vm
 
-bench: tools ## Print ratios against peers measured in the same run
-	$(BIN)/python -m pytest -q -s -m bench tests/bench
+bench: tools-vm ## Print ratios against peers measured in the same run
+	$(BIN)/python -m pytest -q -s -m bench tests/bench tests/vm
 
 rpm: tools ## A repository in dist/rpm: the agent's packages, and those that EL and EPEL lack
 	PYTHON=$(BIN)/python rpm/build dist/rpm

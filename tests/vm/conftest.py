@@ -39,8 +39,7 @@ def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
     RESULTS.mkdir(parents=True)
     image = build_image(REPO)
     accelerator = choose_accelerator(image.kernel, cache_dir())
-    files = {"vmlinuz": image.kernel, "initramfs": image.initramfs, "live.squashfs": image.squashfs}
-    with Network(RESULTS, files) as network:
+    with Network(RESULTS, image.boot_files) as network:
         scratch = scratch_of(network.name)
         scratch.mkdir(parents=True)
         lab = Lab(image, network, RESULTS, accelerator, scratch)

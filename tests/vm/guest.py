@@ -23,6 +23,7 @@ CPUS = 2
 SSH_TIMEOUT = 240.0  # from the firmware's first byte, on an emulated CPU that others use as well
 KERNEL = r"Linux version \d"
 LOGIN = r"login: "
+UEFI = "/usr/share/ovmf/OVMF.fd"
 
 # `rd.shell=0 rd.emergency=poweroff`: a boot that fails ends QEMU, instead of a prompt that nobody answers.
 # `mitigations=off norandmaps`: QEMU's emulation translates shared code anew for each address it is mapped at, and a
@@ -44,6 +45,7 @@ class Hardware:
     direct: bool = (
         False  # kernel and initramfs by QEMU itself: no firmware's network boot, everything after it the same
     )
+    uefi: bool = False  # UEFI, and its own network boot, in place of a BIOS and the card's ROM
     more: tuple[str, ...] = ()  # further arguments for QEMU
     sha256: str = ""  # what the command line says of the image, instead of the truth
 
@@ -51,16 +53,13 @@ class Hardware:
 class Guest:
     """A running guest; `close` ends it whatever state it is in."""
 
-    def __init__(
-        self, network: Network, image: Image, accelerator: str, hardware: Hardware, cmdline: str, folder: Path
-    ):
+    def __init__(self, network: Network, image: Image, accelerator: str, hardware: Hardware, plug: Plug, folder: Path):
         self.hardware = hardware
         self.folder = folder
         self._network = network
         self._image = image
-        words = f"{CMDLINE} {image.access} {cmdline}".replace("{sha256}", hardware.sha256 or image.sha256)
-        self.plug: Plug = network.plug(words)
-        self._started = time.monotonic()
+        self.plug = plug
+        self.started = time.monotonic()
         arguments = qemu_arguments(accelerator, hardware, self.plug, self._socket("qmp"))
         if hardware.direct:
             arguments += ["-kernel", str(image.kernel), "-initrd", str(image.initramfs), "-append", self.plug.cmdline]
@@ -81,7 +80,7 @@ class Guest:
 
     def age(self) -> float:
         """Seconds since QEMU was started."""
-        return time.monotonic() - self._started
+        return time.monotonic() - self.started
 
     def _socket(self, name: str) -> Path:
         # In the results' folder the path could be longer than the 107 bytes that a socket's name may have.
@@ -172,7 +171,7 @@ class Guest:
             "ServerAliveCountMax": "6",
         }
         given = [f"-o{name}={value}" for name, value in options.items()]
-        return ["ssh", "-F", "/dev/null", "-i", str(self._image.ssh_key), *given, *rest]
+        return ["ssh", "-F", "/dev/null", "-i", str(self._image.keys.ssh), *given, *rest]
 
     def attempt(
         self, command: str, *, timeout: float = 60, stdin: str | None = None
@@ -248,5 +247,8 @@ def qemu_arguments(accelerator: str, hardware: Hardware, plug: Plug, control: Pa
     network = f"tap,id=net0,ifname={plug.tap},script=no,downscript=no"
     # A kernel that QEMU brings along takes the first place for itself.
     first = "" if hardware.direct else ",bootindex=0"
+    if hardware.uefi:
+        machine += ["-bios", UEFI]
+        first += ",romfile="
     machine += ["-netdev", network, "-device", f"virtio-net-pci,netdev=net0,mac={plug.mac}{first}"]
     return [*machine, *device_arguments(hardware.disks), *hardware.more]

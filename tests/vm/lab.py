@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .command import CommandFailed
-from .guest import Guest, Hardware
+from .guest import CMDLINE, UEFI, Guest, Hardware
 from .image import Image
-from .network import Network
+from .network import GRUB, PXELINUX, Network, Plug
 from .receiver import Receiver
 
 # Debian's package for each tool the lab starts.
@@ -30,6 +30,10 @@ TOOLS = {
     "qemu-system-x86_64": "qemu-system-x86",
     "setpriv": "util-linux",
     "ssh": "openssh-client",
+    PXELINUX[0]: "pxelinux",
+    PXELINUX[1]: "syslinux-common",
+    GRUB: "grub-efi-amd64-bin",
+    UEFI: "ovmf",
 }
 NOTES = "measured.txt"
 TRY_SECONDS = 15.0  # a stock kernel panics for want of a root file system within 2 s where KVM is real
@@ -64,8 +68,13 @@ class Lab:
         return receiver
 
     def boot(self, name: str, cmdline: str, hardware: Hardware) -> Guest:
-        """Start a guest; it ends with the lab at the latest."""
-        guest = Guest(self.network, self.image, self.accelerator, hardware, cmdline, self.folder(name))
+        """Start a guest from the lab's own image; it ends with the lab at the latest."""
+        words = f"{CMDLINE} {self.image.access} {cmdline}".replace("{sha256}", hardware.sha256 or self.image.sha256)
+        return self.start(name, self.network.plug(words), hardware)
+
+    def start(self, name: str, plug: Plug, hardware: Hardware) -> Guest:
+        """Start a guest that boots what it finds where it is plugged in."""
+        guest = Guest(self.network, self.image, self.accelerator, hardware, plug, self.folder(name))
         self._open.callback(guest.close)
         return guest
 
@@ -81,7 +90,7 @@ class Lab:
 
 def check_host() -> None:
     """Say all that the lab misses on this machine, before it does anything."""
-    missing = sorted({package for tool, package in TOOLS.items() if not shutil.which(tool)})
+    missing = sorted({package for tool, package in TOOLS.items() if not (shutil.which(tool) or Path(tool).is_file())})
     faults = [f"missing packages: {' '.join(missing)}"] if missing else []
     if os.geteuid():
         faults.append("it needs root: network namespaces, mmdebstrap and chroot")

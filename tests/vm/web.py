@@ -37,6 +37,7 @@ class FileServer(Server):
 
     def __init__(self, listening: socket.socket, files: dict[str, Path]) -> None:
         self.files = files
+        self.sent = 0  # bytes of files, those that only set out included
         super().__init__(listening, FileHandler)
 
 
@@ -63,6 +64,7 @@ class FileHandler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(path.stat().st_size))
             self.end_headers()
             if with_body:
+                server.sent += path.stat().st_size
                 shutil.copyfileobj(source, self.wfile, 1024 * 1024)
 
     def log_message(self, format: str, *args: object) -> None:
