@@ -43,8 +43,8 @@ _FULL = re.compile(r"No space left on device|Disk quota exceeded")
 _SUM = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 # Scripts for the far end's sh, with GNU coreutils and findutils there. $1 … are the paths. Others work there too: what
-# was there a moment ago may be gone, and is then said to be not there.
-_LIST = r"""cd -- "$1" || { [ -d "$1" ] || exit 44; exit 1; }
+# was there a moment ago may be gone, and is then said to be not there, or be there again.
+_LIST = r"""at=; for attempt in 1 2 3; do cd -- "$1" && at=1 && break; [ -d "$1" ] || exit 44; done; [ "$at" ] || exit 1
 find . -ignore_readdir_race -mindepth 1 -maxdepth 1 -printf '%y/%s/%T@/%f\0%l\0'"""
 # Each link's name, and where it ends.
 _LINKS = f"""cd -P -- "$1" && printf '%s\\0' "$PWD" &&

@@ -222,6 +222,8 @@ def test_an_interruption_says_what_is_done(serve: Serve) -> None:
     foreman = serve(*(Row(name, own={WORD: "hwdiag"}, hostgroup="racks/a") for name in (ONE, TWO)))
     argv = [str(CLEAR), "--hostgroup", "racks/a", "--every", "600"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # Whatever started the suite: in the background of a shell Ctrl-C is ignored, and children inherit that.
+    argv = ["env", "--default-signal=INT", *argv]
     with subprocess.Popen(argv, env=make_environment(foreman), text=True, **pipes) as script:
         assert script.stdin and script.stderr
         script.stdin.write("2\n")
