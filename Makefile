@@ -36,7 +36,7 @@ else
 	  $(PYTHON39) -m venv --clear $(VENV)39 && \
 	  $(VENV)39/bin/pip install --quiet --disable-pip-version-check --editable '.[test]' \
 	    --constraint tests/constraints-el9.txt && touch $(VENV)39/.stamp; }
-	$(VENV)39/bin/python -m pytest -q -rs --ignore tests/test_house.py --ignore tests/rpm \
+	$(VENV)39/bin/python -m pytest -q -rs --ignore tests/test_house.py --ignore tests/rpm --ignore tests/kickstart \
 	  --ignore tests/foreman/test_templates.py --ignore tests/delivery/test_mirror.py
 endif
 
