@@ -20,7 +20,7 @@ from liveagent.options import Fault, Setting, make_name, rows, suggest
 from liveagent.plan import Plan, make_plan
 from liveagent.report.sink import Sink
 from liveagent.report.spool import Reader
-from liveagent.report.terminal import make_terminal
+from liveagent.report.terminal import DisplaySink, open_display
 from liveagent.session import Ended, Session
 from liveagent.signals import Handler, handled
 from liveagent.tasks import Registry, Task
@@ -137,12 +137,6 @@ def _dry_run(shell: cli.Shell, plan: Plan, as_json: bool) -> int:
 
 def _carry_out(shell: cli.Shell, plan: Plan, request: Request, machine: Machine, as_json: bool) -> int:
     cancel = Cancel()
-
-    def watchers(reader: Reader) -> Iterable[Sink]:
-        # With --json stdout is the document's alone; people are told on stderr.
-        yield make_terminal(reader, sys.stderr if as_json else sys.stdout)
-
-    session = Session(shell.host, shell.places, machine, cli.tell, watchers, cancel)
     ends: dict[signal.Signals, Handler] = {
         signal.SIGINT: lambda: cancel.end("Ctrl-C"),
         signal.SIGTERM: lambda: cancel.end("SIGTERM"),
@@ -150,7 +144,14 @@ def _carry_out(shell: cli.Shell, plan: Plan, request: Request, machine: Machine,
     }
     with handled(ends):
         try:
-            ended = session.run(plan, request)
+            # With --json stdout is the document's alone; people are told on stderr.
+            with open_display(sys.stderr if as_json else sys.stdout, "Ctrl-C stops the run") as display:
+
+                def watchers(reader: Reader) -> Iterable[Sink]:
+                    yield DisplaySink(reader, display)
+
+                session = Session(shell.host, shell.places, machine, display.say, watchers, cancel)
+                ended = session.run(plan, request)
         except Busy as error:
             cli.fail(str(error))
         except OSError as error:

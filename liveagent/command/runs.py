@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
-
 from liveagent import cli
 from liveagent.events import EXIT_STATUS, EXIT_USAGE, JSON, Result, Type, Verdict
 from liveagent.lock import Lock
 from liveagent.report import undelivered
-from liveagent.report.lines import Lines, render_progress
+from liveagent.report.lines import render_progress
 from liveagent.report.spool import EVENTS, Reader, read_events
+from liveagent.report.terminal import open_display
 from liveagent.session import Places
 
 POLL = 0.2
@@ -93,20 +92,21 @@ def read_result(directory: Path) -> dict[str, Any] | None:
 
 def attach(places: Places, directory: Path) -> int:
     """Show a run from its beginning until it ends; the exit status is the run's."""
-    reader, lines = Reader(directory / EVENTS), Lines()
+    reader = Reader(directory / EVENTS)
     try:
-        while True:
-            events = reader.read()
-            for event in events:
-                for line in lines.render(event):
-                    click.echo(line)
-                if event.type is Type.RUN_FINISHED:
-                    return EXIT_STATUS[Verdict(event.data["verdict"])]
-            if not events:
-                holder = Lock(places.runtime).holder()
-                if holder is None or holder.run != directory.name:
-                    cli.fail(f"run {directory.name} was broken off")
-                time.sleep(POLL)
+        with open_display(sys.stdout, "Ctrl-C leaves, and the run goes on; `liveagent cancel` stops it") as display:
+            while True:
+                events = reader.read()
+                display.show(events)
+                for event in events:
+                    if event.type is Type.RUN_FINISHED:
+                        return EXIT_STATUS[Verdict(event.data["verdict"])]
+                if not events:
+                    holder = Lock(places.runtime).holder()
+                    if holder is None or holder.run != directory.name:
+                        break
+                    time.sleep(POLL)
+        cli.fail(f"run {directory.name} was broken off")
     except KeyboardInterrupt:
         cli.tell(f"left; the run goes on. `liveagent attach {directory.name}` comes back, `liveagent cancel` stops it")
         return 0

@@ -62,13 +62,18 @@ def render_progress(subject: str, data: Mapping[str, Any]) -> str:
 def render_pace(data: Mapping[str, Any]) -> list[str]:
     """`180 MB/s` and `2m 10s left`, as far as they are known."""
     words = []
-    rate, eta, unit = data.get("rate"), data.get("eta"), data.get("unit")
+    rate, eta = data.get("rate"), data.get("eta")
     if rate is not None:
-        number = f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
-        words.append(f"{render_bytes(rate)}/s" if unit == "bytes" else f"{number} {unit}/s")
+        words.append(render_rate(rate, str(data.get("unit"))))
     if eta is not None:
         words.append(f"{render_duration(eta)} left")
     return words
+
+
+def render_rate(rate: float, unit: str) -> str:
+    """`180 MB/s`, `7,000,000 IO/s`, `0.25 passes/s`."""
+    number = f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+    return f"{render_bytes(rate)}/s" if unit == "bytes" else f"{number} {unit}/s"
 
 
 def render_bytes(number: float) -> str:
@@ -138,13 +143,15 @@ def _render_finding(finding: Mapping[str, Any]) -> str:
     return f"  {str(finding['verdict']).upper()}: {finding['part']}: {finding['summary']}"
 
 
-def fold(text: str) -> list[str]:
+def fold(text: str, width: int = WIDTH) -> list[str]:
     """Our own words within the width of a serial console; what tools say is left as it is, to be searched for."""
-    return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return textwrap.wrap(text, max(20, width), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def clean(text: str) -> str:
     """Text without what would move a terminal's cursor or change its state."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() or character == "\t" else "?" for character in text)
 
 

@@ -1,89 +1,195 @@
-"""A run on a terminal: a bar for each part that moves, and the lines above it; plain lines elsewhere."""
+"""A run before a person: a screen on a terminal that can show one, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import IO, TYPE_CHECKING
+import time
+from collections.abc import Iterator, Sequence
+from typing import IO, Callable, Protocol
 
 import click
 
-from liveagent.events import Event, Type
-from liveagent.report import LineSink
-from liveagent.report.lines import Lines, clean, render_pace
+from liveagent.events import Event, Type, Verdict
+from liveagent.report.banner import render_banner
+from liveagent.report.lines import Lines, clean
 from liveagent.report.sink import Sink
 from liveagent.report.spool import Reader
 
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
-COLOURS = {"pass": "green", "warn": "yellow", "fail": "red", "error": "red", "refused": "magenta"}
-
-
-def make_terminal(reader: Reader, stream: IO[str]) -> Sink:
-    """The sink that suits the stream."""
-    if stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-        return Bars(reader, stream)
-    return LineSink(reader, lambda line: click.echo(line, file=stream))
+# At most so often; what somebody else wrote over the screen is put right after a while.
+REDRAW = 0.25
+WHOLE = 10.0
+# What a serial line without a size of its own has.
+WIDTH, HEIGHT = 80, 24
 
 
-class Bars(Sink):
-    """rich's progress bars, one a part, under the lines of the run."""
+class Display(Protocol):
+    """What shows a run. Only one thread shows; `say` may come from any."""
 
-    def __init__(self, reader: Reader, stream: IO[str]) -> None:
+    def show(self, events: Sequence[Event]) -> None:
+        """Take the next events, which may be none: time passes all the same."""
+
+    def say(self, text: str) -> None:
+        """A line of the agent's own, on stderr where there is no screen."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+@contextlib.contextmanager
+def open_display(stream: IO[str], hint: str = "") -> Iterator[Display]:
+    """What suits the stream. `hint` says at the foot of a screen what Ctrl-C does."""
+    display: Display = Plain(stream)
+    if stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", ""):
+        display = Live(stream, hint)
+    try:
+        yield display
+    finally:
+        display.close()
+
+
+class DisplaySink(Sink):
+    """Shows a run that goes on in this process."""
+
+    def __init__(self, reader: Reader, display: Display) -> None:
         super().__init__("terminal", reader)
-        self._stream = stream
-        self._lines = Lines()
-        self._bars: dict[str, TaskID] = {}
-        self._progress: Progress | None = None
+        self._display = display
 
     def run_once(self) -> bool:
-        events = self.reader.read(200)
-        for event in events:
-            self._show(event)
+        events = self.reader.read()
+        self._display.show(events)
         if events:
             self._took(events[-1].sequence)
         return bool(events)
 
     def close(self) -> None:
-        if self._progress:
-            self._progress.stop()
+        self._display.close()
 
-    def _show(self, event: Event) -> None:
-        progress = self._progress or self._open()
-        if event.type is Type.PROGRESS:
-            self._move(progress, event)
+
+class Plain:
+    """Lines, at most one of progress a second a part."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._lines = Lines()
+
+    def show(self, events: Sequence[Event]) -> None:
+        for event in events:
+            for line in self._lines.render(event):
+                click.echo(line, file=self._stream)
+
+    def say(self, text: str) -> None:
+        click.echo(text, err=True)
+
+    def close(self) -> None:
+        """There is nothing to put back."""
+
+
+class Live:
+    """The whole terminal while the run is on, and how it ended below what stood there before."""
+
+    def __init__(self, stream: IO[str], hint: str = "", clock: Callable[[], float] = time.time) -> None:
+        # rich costs as much as the rest of the start, and only this needs it.
+        from liveagent.report.paint import Painter
+        from liveagent.report.view import View
+
+        self._stream = stream
+        self._hint = hint
+        self._clock = clock
+        self._view = View()
+        # What was said, and how much of it is in the view: any thread may say, only one may change the view.
+        self._said: list[str] = []
+        self._heard = 0
+        encoding = str(getattr(stream, "encoding", "") or "").lower()
+        self._painter = Painter(plain=not encoding.startswith("utf"))
+        self._is_open = self._is_over = False
+        # A run that has ended already is over before the first picture.
+        self._drawn = time.monotonic()
+        self._whole = float("-inf")
+        self._is_stale = True
+
+    def show(self, events: Sequence[Event]) -> None:
+        if self._is_over:
             return
-        if event.type is Type.STEP_FINISHED and event.subject in self._bars:
-            progress.remove_task(self._bars.pop(event.subject))
-        if event.type is Type.RUN_FINISHED:
-            for bar in self._bars.values():  # of parts that were broken off
-                progress.remove_task(bar)
-            self._bars.clear()
-            progress.stop()
-        style = COLOURS.get(str(event.data.get("verdict")))
-        for line in self._lines.render(event):
-            progress.console.print(line, style=style, markup=False, highlight=False)
+        for event in events:
+            self._view.feed(event)
+        said = self._said[self._heard :]
+        self._heard += len(said)
+        for text in said:
+            self._view.say(text)
+        now = time.monotonic()
+        # The clock in the head moves also where nothing else does.
+        self._is_stale |= bool(events or said) or int(now) != int(self._drawn)
+        if events and events[-1].type is Type.RUN_FINISHED:
+            self.close()
+            self._print_end(events[-1])
+        elif self._is_stale and now - self._drawn >= REDRAW:
+            self._draw(now)
 
-    def _move(self, progress: Progress, event: Event) -> None:
-        data = event.data
-        if event.subject not in self._bars:
-            self._bars[event.subject] = progress.add_task(clean(event.subject), total=data["total"], rest="")
-        rest = clean(", ".join([str(data["label"]), *render_pace(data)]))
-        progress.update(self._bars[event.subject], completed=data["done"], total=data["total"], rest=rest)
+    def say(self, text: str) -> None:
+        # Once in the picture, where it is seen now, and once below it, where it stays.
+        if self._is_over:
+            click.echo(text, err=True)
+        else:
+            self._said.append(clean(text))
 
-    def _open(self) -> Progress:
+    def close(self) -> None:
+        from liveagent.report.paint import LEAVE
+
+        if self._is_over:
+            return
+        self._is_over = True
+        if self._is_open:
+            self._write(LEAVE)
+        for text in self._said:
+            click.echo(text, err=True)
+
+    def _draw(self, now: float) -> None:
+        from liveagent.report.paint import ENTER
+        from liveagent.report.screen import render
+
+        if not self._is_open:
+            self._write(ENTER)
+            self._is_open = True
+        width, height = measure(self._stream)
+        is_whole = now - self._whole >= WHOLE
+        # The last column stays free: a terminal that waits there to wrap would lose a letter.
+        group = render(self._view, width - 1, height, self._clock(), self._hint)
+        self._write(self._painter.paint(group, width - 1, height, is_whole))
+        self._drawn, self._whole = now, now if is_whole else self._whole
+        self._is_stale = False
+
+    def _print_end(self, event: Event) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+        from rich.text import Text
 
-        # What tools say is text: `:100:` in it is no emoji, and `[1]` no markup.
-        console = Console(file=self._stream, soft_wrap=True, emoji=False)
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[rest]}", markup=False),
-        )
-        # stdout may be a document's: rich must not take it over.
-        self._progress = Progress(*columns, console=console, refresh_per_second=4, redirect_stdout=False)
-        self._progress.start()
-        return self._progress
+        from liveagent.report.screen import COLOURS
+
+        console = Console(file=self._stream, soft_wrap=True)
+        letters = render_banner(self._view.verdict)
+        for line in Lines().render(event):
+            text = Text(line, COLOURS.get(self._view.verdict, "") if line in letters else "")
+            for verdict in Verdict:
+                text.highlight_words([verdict.value.upper()], COLOURS[verdict.value])
+            console.print(text)
+
+    def _write(self, text: str) -> None:
+        if text:
+            self._stream.write(text)
+            self._stream.flush()
+
+
+def measure(stream: IO[str]) -> tuple[int, int]:
+    """Columns and rows of a terminal at this moment; COLUMNS and LINES where it does not say."""
+    try:
+        size = os.get_terminal_size(stream.fileno())
+        if size.columns > 0 and size.lines > 0:
+            return size.columns, size.lines
+    except (OSError, ValueError):
+        pass
+
+    def given(name: str, default: int) -> int:
+        text = os.environ.get(name, "")
+        return int(text) if text.isdigit() and 0 < int(text) < 10_000 else default
+
+    return given("COLUMNS", WIDTH), given("LINES", HEIGHT)

@@ -1,0 +1,252 @@
+"""A view as a screen of so many columns and rows: rich renders it, nothing here touches a terminal.
+
+Whatever the size, a serial stays whole: bars, rates and labels give way first. A verdict is a word in a colour,
+never a colour alone.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Group
+from rich.text import Text
+
+from liveagent.report.banner import render_banner
+from liveagent.report.lines import ADVICE, fold, render_duration, render_rate
+from liveagent.report.view import Line, Row, Trouble, View, choose_rows
+
+COLOURS = {
+    "pass": "green",
+    "warn": "yellow",
+    "fail": "bold red",
+    "error": "red",
+    "refused": "magenta",
+    "unknown": "magenta",
+    "cancelled": "yellow",
+    "skipped": "dim",
+    "running": "bold",
+}
+FULL, EMPTY, RULE, MORE = "█", "░", "─", "…"
+# Columns: the least and the most of a bar, the least of a label, the most of a name, and what is always as wide.
+BAR, BAR_MOST, LABEL, LABEL_MOST, NAME = 6, 40, 6, 25, 16
+PERCENT, VERDICT = 4, 9
+# These give way in this order where there is no room: `9.99 MB/s`, `104°C`, `23h 59m left`.
+OPTIONAL = {"rate": 9, "temperature": 5, "left": 12}
+LEFT = " left"
+WIDE = 100
+# From here on there is room for letters of twice the size.
+TALL = 40
+
+
+def render(view: View, width: int, height: int, now: float, hint: str = "") -> Group:
+    """The screen: at most `height` lines of at most `width` columns. `now` is in seconds since the epoch."""
+    head = _render_head(view, width, now)
+    room = max(0, height - len(head) - bool(hint))
+    body = _render_end(view, width, room) if view.verdict else _render_running(view, width, room)
+    lines = [*head, *body]
+    if hint:
+        lines = lines[: max(0, height - 1)]
+        lines += [Text()] * (height - 1 - len(lines)) + [Text(hint, "dim")]
+    for line in lines:
+        line.truncate(width, overflow="ellipsis")
+    return Group(*lines[:height])
+
+
+# -- the head ---------------------------------------------------------------------------------------
+
+
+def _render_head(view: View, width: int, now: float) -> list[Text]:
+    build = " ".join(word for word in (f"liveagent {view.agent}", view.image and f"  {view.image}") if word)
+    serial = Text.assemble("serial ", (view.serial or "unknown", "bold"))
+    place = [_spread(Text(view.product), Text(", ".join(view.addresses)), width)]
+    steps = (_render_step(name, state) for name, state in view.tasks.items())
+    return [
+        _spread(Text(build), serial, width),
+        *(place if view.product or view.addresses else []),
+        _spread(Text(f"run {view.run}"), Text(_render_clock(view, now)), width),
+        Text(" > ").join(steps),
+        _rule(width),
+    ]
+
+
+def _render_step(name: str, state: str) -> Text:
+    word = state if state == "running" else state.upper() or "waiting"
+    return Text.assemble(f"{name} ", (word, COLOURS.get(state, "dim")))
+
+
+def _render_clock(view: View, now: float) -> str:
+    if view.started is None:
+        return ""
+    passed = render_duration(max(0.0, (view.finished or now) - view.started))
+    if view.verdict:
+        return f"took {passed}"
+    eta = view.eta()
+    return f"{passed} elapsed" + (f", {render_duration(eta)} left" if eta is not None else "")
+
+
+# -- while it runs ----------------------------------------------------------------------------------
+
+
+def _render_running(view: View, width: int, height: int) -> list[Text]:
+    """The rows, what was found below them, and the last lines of output at the bottom."""
+    found = [_render_line(line) for line in [*view.findings][-max(1, height // 6) :]]
+    # A quarter is for what is said, and a line for the rule.
+    rows = _render_rows(view, width, max(2, height - max(2, height // 4) - len(found) - 1))
+    top = [*rows, *([_rule(width)] if rows else []), *found]
+    return [*top, *_render_tail(view.lines, width, height - len(top))]
+
+
+def _render_rows(view: View, width: int, room: int) -> list[Text]:
+    rows = view.list_rows()
+    too_many = len(rows) > room or view.forgotten > 0
+    shown = choose_rows(rows, room - too_many)
+    columns = Columns(rows, width)
+    lines = [columns.render(row) for row in shown]
+    if too_many:
+        kept = {id(row) for row in shown}
+        lines.append(Text(_render_more([row for row in rows if id(row) not in kept], view.forgotten), "dim"))
+    return lines
+
+
+def _render_more(hidden: Iterable[Row], forgotten: int) -> str:
+    """`and 12 more: 9 running, 3 PASS`."""
+    states = collections.Counter(row.verdict.upper() or "running" for row in sorted(hidden, key=lambda row: row.rank))
+    states.update({"ended long ago": forgotten} if forgotten else {})
+    return f"and {sum(states.values())} more: " + ", ".join(f"{count} {state}" for state, count in states.items())
+
+
+def _render_tail(lines: Sequence[Line], width: int, room: int) -> list[Text]:
+    """The last lines that fit; what the agent says itself is folded, since its end matters as well."""
+    tail: list[Text] = []
+    for line in reversed(lines):
+        if len(tail) >= room:
+            break
+        own = not line.part and not line.verdict
+        folded = [Text(text, "bold") for text in fold(line.text, width)] if own else [_render_line(line)]
+        tail = folded + tail
+    return tail[max(0, len(tail) - room) :]
+
+
+def _render_line(line: Line) -> Text:
+    if line.verdict:
+        return Text.assemble((line.verdict.upper(), COLOURS.get(line.verdict, "")), f": {line.text}")
+    return Text.assemble((f"{line.part}| ", "dim"), line.text)
+
+
+class Columns:
+    """How wide each column is: one measure for all rows, shown or not, so that nothing jumps."""
+
+    def __init__(self, rows: Sequence[Row], width: int) -> None:
+        self.gap = 2 if width >= WIDE else 1
+        self.name = min(NAME, max((cell_len(row.name) for row in rows), default=0))
+        self.serial = max((cell_len(row.serial) for row in rows), default=0)
+        has = {
+            "rate": any(row.rate is not None for row in rows),
+            "temperature": any(row.temperature is not None for row in rows),
+            "left": any(row.eta is not None for row in rows),
+        }
+        self.optional = {name: size for name, size in OPTIONAL.items() if has[name]}
+        wanted = min(LABEL_MOST, max((self._label(row).cell_len for row in rows), default=0))
+        self.left = LEFT
+        if self._spare(width) < wanted + self.gap + BAR and "left" in self.optional:
+            # The head says what these figures are.
+            self.left = ""
+            self.optional["left"] -= len(LEFT)
+        while self._spare(width) < LABEL + self.gap + BAR and self.optional:
+            del self.optional[next(iter(self.optional))]
+        spare = self._spare(width)
+        self.label = max(0, min(max(LABEL, wanted), spare - self.gap - BAR))
+        self.bar = min(BAR_MOST, spare - self.gap - self.label)
+        if self.bar < BAR:
+            self.label, self.bar = max(0, spare), 0
+
+    def _spare(self, width: int) -> int:
+        """What is left for label and bar."""
+        fixed = [self.name, *([self.serial] if self.serial else []), PERCENT, *self.optional.values()]
+        return width - sum(fixed) - self.gap * len(fixed)
+
+    def render(self, row: Row) -> Text:
+        who = [_cell(row.name, self.name), *([_cell(row.serial, self.serial)] if self.serial else [])]
+        if row.verdict:
+            verdict = Text(_cell(row.verdict.upper(), VERDICT), COLOURS.get(row.verdict, ""))
+            return self._join([*who, verdict, row.summary])
+        share = row.share
+        size = self.label + self.gap + (self.bar + self.gap if self.bar else 0) + PERCENT
+        work: list[str | Text] = [_set_size(self._label(row), size)]
+        if share is not None:
+            # Rounded down: 100% is the end, and nothing before it.
+            full = int(share * self.bar)
+            bar = [FULL * full + EMPTY * (self.bar - full)] if self.bar else []
+            work = [_set_size(self._label(row), self.label), *bar, f"{int(100 * share)}%".rjust(PERCENT)]
+        cells = {
+            "rate": "" if row.rate is None else render_rate(row.rate, row.unit),
+            "temperature": "" if row.temperature is None else f"{row.temperature:.0f}°C",
+            "left": "" if row.eta is None else render_duration(row.eta) + self.left,
+        }
+        return self._join(
+            [*who, *work, *(_cell(cells[name].rjust(size), size) for name, size in self.optional.items())]
+        )
+
+    def _label(self, row: Row) -> Text:
+        found = [Text(row.found.upper(), COLOURS.get(row.found, ""))] if row.found else []
+        return Text(" ").join([*found, Text(row.label)])
+
+    def _join(self, cells: Iterable[str | Text]) -> Text:
+        return Text(" " * self.gap).join(cell if isinstance(cell, Text) else Text(cell) for cell in cells)
+
+
+# -- at the end -------------------------------------------------------------------------------------
+
+
+def _render_end(view: View, width: int, height: int) -> list[Text]:
+    """The verdict in letters for the aisle, what it is about, and what to do."""
+    style = COLOURS.get(view.verdict, "")
+    scale = 2 if height >= TALL else 1
+    rows = ["".join(mark * scale for mark in row) for row in render_banner(view.verdict) for _ in range(scale)]
+    top = [Text(), *(Text(f"  {row}", style) for row in rows), Text()]
+    todo = fold(ADVICE.get(view.verdict, ""), width)
+    bottom = [Text(), *(Text(line, "bold") for line in todo)] if todo else []
+    room = height - len(top) - len(bottom)
+    about: list[Text] = []
+    for number, trouble in enumerate(view.troubles):
+        lines = _render_trouble(trouble, width)
+        left = len(view.troubles) - number
+        if len(about) + len(lines) + (left > 1) > room:
+            about.append(Text(f"and {left} more", "dim"))
+            break
+        about += lines
+    return [*top, *(about or [Text(line) for line in fold(view.summary, width)][: max(0, room)]), *bottom]
+
+
+def _render_trouble(trouble: Trouble, width: int) -> list[Text]:
+    where = f"slot {trouble.slot}, {trouble.part}" if trouble.slot else trouble.part
+    first, *rest = fold(f"{trouble.verdict.upper()}: {where}: {trouble.summary}", width)
+    head = Text(first)
+    head.stylize(COLOURS.get(trouble.verdict, ""), 0, len(trouble.verdict))
+    return [head, *(Text(line) for line in rest)]
+
+
+# -- lines ------------------------------------------------------------------------------------------
+
+
+def _rule(width: int) -> Text:
+    return Text(RULE * width, "dim")
+
+
+def _spread(left: Text, right: Text, width: int) -> Text:
+    """One at each side; where both do not fit, the left one is cut."""
+    left.truncate(max(0, width - right.cell_len - 2), overflow="ellipsis")
+    return Text.assemble(left, " " * max(0, width - left.cell_len - right.cell_len), right)
+
+
+def _set_size(text: Text, width: int) -> Text:
+    """The same for what has colours."""
+    text.truncate(width, overflow="ellipsis", pad=True)
+    return text
+
+
+def _cell(text: str, width: int) -> str:
+    """The text in exactly so many columns."""
+    return set_cell_size(text, width) if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)) + MORE

@@ -1,0 +1,250 @@
+"""What there is to see of a run at a moment, made of its events alone: whoever reads them all sees the same.
+
+It stays small however long the run is: the last lines, the last findings, and so many rows. All text in it is
+clean: a disk's model or a script's output is never more than letters here.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from liveagent.events import WORST_FIRST, Event, Type
+from liveagent.report.lines import clean
+
+LINES = 100
+FINDINGS = 50
+ROWS = 500
+TEXT = 400
+# Between a running step's verdicts: what nobody has to look at.
+GOOD = ("pass", "skipped")
+_RANK = {verdict.value: rank for rank, verdict in enumerate(WORST_FIRST)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A line below the rows: output of a part, or (without a part) what the agent says itself."""
+
+    text: str
+    part: str = ""
+    verdict: str = ""
+
+
+@dataclasses.dataclass
+class Row:
+    """A part that is worked on: a disk, a stressor. Numbers are None where no event had them."""
+
+    step: str
+    name: str
+    serial: str = ""
+    slot: str = ""
+    label: str = ""
+    done: float = 0.0
+    total: float = 0.0
+    unit: str = ""
+    rate: float | None = None
+    eta: float | None = None
+    temperature: float | None = None
+    # The worst that was found about it so far; its verdict comes when it has ended.
+    found: str = ""
+    verdict: str = ""
+    summary: str = ""
+
+    @property
+    def rank(self) -> int:
+        """The worst first, then what moves, then what ended well."""
+        worst = self.verdict or self.found
+        if worst and worst not in GOOD:
+            return rank(worst)
+        return len(_RANK) + bool(self.verdict)
+
+    @property
+    def share(self) -> float | None:
+        """From 0 to 1; None where the whole is not known."""
+        return min(1.0, max(0.0, self.done / self.total)) if self.total > 0 else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Trouble:
+    """A part that a person has to look at when the run has ended."""
+
+    verdict: str
+    part: str
+    summary: str
+    slot: str = ""
+
+
+class View:
+    """The state of one run. `feed` takes its events in order; a screen is rendered from the rest."""
+
+    def __init__(self) -> None:
+        self.run = self.agent = self.image = self.serial = self.product = ""
+        self.addresses: tuple[str, ...] = ()
+        # Seconds since the epoch by the machine's clock; None where no event said so.
+        self.started: float | None = None
+        self.finished: float | None = None
+        # Each task of the plan: "" is waiting, `running`, or its verdict.
+        self.tasks: dict[str, str] = {}
+        self.step = ""
+        self.rows: dict[str, Row] = {}
+        self.forgotten = 0
+        self.lines: collections.deque[Line] = collections.deque(maxlen=LINES)
+        self.findings: collections.deque[Line] = collections.deque(maxlen=FINDINGS)
+        self.verdict = self.summary = ""
+        self.troubles: tuple[Trouble, ...] = ()
+
+    def feed(self, event: Event) -> None:
+        """Take the next event; one that people need not see changes nothing."""
+        take = _TAKE.get(event.type)
+        if take:
+            take(self, event)
+
+    def say(self, text: str) -> None:
+        """Take a line of the agent's own that is no event: a countdown, a receiver that does not answer."""
+        self.lines.extend(Line(cut(line)) for line in text.split("\n") if line)
+
+    def list_rows(self) -> list[Row]:
+        """The rows of the step that is on, as they came."""
+        return [row for row in self.rows.values() if row.step == self.step]
+
+    def eta(self) -> float | None:
+        """How long the step still takes, by its slowest part."""
+        return max((row.eta for row in self.list_rows() if row.eta is not None and not row.verdict), default=None)
+
+    def _run_started(self, event: Event) -> None:
+        data, machine = event.data, event.data.get("machine") or {}
+        self.run, self.started = cut(event.run), parse_time(event.time)
+        self.agent, self.image = cut(data.get("agent")), cut(data.get("image"))
+        self.serial = cut(machine.get("serial"))
+        self.product = " ".join(cut(machine[name]) for name in ("vendor", "product") if machine.get(name))
+        self.addresses = tuple(cut(address) for address in data.get("addresses") or ())
+        self.tasks = {cut(task["task"]): "" for task in (data.get("plan") or {}).get("tasks", ())}
+
+    def _step_started(self, event: Event) -> None:
+        step, part = _split(event.subject)
+        if not part:
+            self.step = step
+            self.tasks[step] = "running"
+            return
+        options = event.data.get("options") or {}
+        row = self._row(event.subject)
+        row.serial, row.label = cut(options.get("serial")), cut(options.get("technique"))
+
+    def _step_finished(self, event: Event) -> None:
+        step, part = _split(event.subject)
+        verdict, data = cut(event.data.get("verdict")), event.data.get("data") or {}
+        if not part:
+            self.tasks[step] = verdict
+            if event.subject not in self.rows:
+                return
+        row = self._row(event.subject)
+        row.verdict, row.summary = verdict, cut(event.data.get("summary"))
+        row.serial = row.serial or cut(data.get("serial"))
+        row.slot = cut(data.get("slot"))
+
+    def _progress(self, event: Event) -> None:
+        data, row = event.data, self._row(event.subject)
+        row.label, row.unit = cut(data.get("label")), cut(data.get("unit"))
+        row.done, row.total = _number(data.get("done")) or 0.0, _number(data.get("total")) or 0.0
+        row.rate, row.eta = _number(data.get("rate")), _number(data.get("eta"))
+        row.temperature = _number(data.get("temperature"))
+
+    def _output(self, event: Event) -> None:
+        step, part = _split(event.subject)
+        self.lines.append(Line(cut(event.data.get("line")), part or step))
+
+    def _finding(self, event: Event) -> None:
+        verdict = cut(event.data.get("verdict"))
+        line = Line(f"{cut(event.data.get('part'))}: {cut(event.data.get('summary'))}", verdict=verdict)
+        row = self.rows.get(event.subject)
+        if row and verdict not in GOOD and rank(verdict) <= rank(row.found):
+            row.found = verdict
+        (self.lines if verdict in GOOD else self.findings).append(line)
+
+    def _run_finished(self, event: Event) -> None:
+        self.finished = parse_time(event.time)
+        self.verdict, self.summary = cut(event.data.get("verdict")), cut(event.data.get("summary"))
+        self.troubles = tuple(sort_by_verdict(list_troubles(event.data)))[:ROWS]
+        # Of a record that was thinned or broken off the last event alone may have said it.
+        self.serial = self.serial or cut((event.data.get("machine") or {}).get("serial"))
+        self.tasks.update((cut(task["task"]), cut(task["verdict"])) for task in event.data.get("tasks", ()))
+
+    def _row(self, subject: str) -> Row:
+        if subject not in self.rows:
+            if len(self.rows) >= ROWS:
+                # Of what ended well nothing is lost; else the oldest goes.
+                gone = next((key for key, row in self.rows.items() if row.verdict in GOOD), next(iter(self.rows)))
+                del self.rows[gone]
+                self.forgotten += 1
+            step, part = _split(subject)
+            self.rows[subject] = Row(step, part or step)
+        return self.rows[subject]
+
+
+_TAKE = {
+    Type.RUN_STARTED: View._run_started,
+    Type.RUN_FINISHED: View._run_finished,
+    Type.STEP_STARTED: View._step_started,
+    Type.STEP_FINISHED: View._step_finished,
+    Type.PROGRESS: View._progress,
+    Type.OUTPUT: View._output,
+    Type.FINDING: View._finding,
+}
+
+
+def list_troubles(result: Mapping[str, Any]) -> Iterable[Trouble]:
+    """What a result has to say beside what went well: its findings, and disks that have none."""
+    tasks = result.get("tasks", ())
+    disks = [disk for task in tasks for disk in (task.get("data") or {}).get("disks", ())]
+    slots = {f"{disk.get('name')} {disk.get('serial')}".strip(): cut(disk.get("slot")) for disk in disks}
+    told = set()
+    for finding in itertools.chain(*(task.get("findings", ()) for task in tasks), result.get("findings", ())):
+        if finding["verdict"] not in GOOD:
+            told.add(finding["part"])
+            slot = slots.get(finding["part"], "")
+            yield Trouble(cut(finding["verdict"]), cut(finding["part"]), cut(finding["summary"]), slot)
+    for disk in disks:
+        part = f"{disk.get('name')} {disk.get('serial')}".strip()
+        if disk.get("verdict") not in GOOD and part not in told:
+            yield Trouble(cut(disk.get("verdict")), cut(part), cut(disk.get("summary")), slots[part])
+
+
+def sort_by_verdict(troubles: Iterable[Trouble]) -> list[Trouble]:
+    """The worst first, and else as they came."""
+    return sorted(troubles, key=lambda trouble: rank(trouble.verdict))
+
+
+def choose_rows(rows: list[Row], room: int) -> list[Row]:
+    """All where there is room; else what ended badly, then what moves, then the rest, each as it came."""
+    return rows if len(rows) <= room else sorted(rows, key=lambda row: row.rank)[: max(0, room)]
+
+
+def rank(verdict: str) -> int:
+    """The worst is 0; what is no verdict comes after all of them."""
+    return _RANK.get(verdict, len(_RANK))
+
+
+def cut(value: object) -> str:
+    """A text that is fit to be shown; "" for None. Nobody looks at more than so much of it."""
+    return "" if value is None else clean(str(value)[:TEXT]).replace("\t", "    ")
+
+
+def parse_time(text: str) -> float | None:
+    """RFC 3339 as seconds since the epoch; None where it is none."""
+    try:
+        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None
+
+
+def _split(subject: str) -> tuple[str, str]:
+    step, _, part = cut(subject).partition("/")
+    return step, part
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

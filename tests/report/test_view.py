@@ -1,0 +1,280 @@
+"""What is seen of a run: made of its events alone, small however long it is, and nothing in it moves a cursor."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from liveagent.events import Event, Type
+from liveagent.report.paint import Painter
+from liveagent.report.screen import render
+from liveagent.report.spool import Reader, read_events
+from liveagent.report.view import FINDINGS, LINES, ROWS, Row, View, choose_rows
+
+RUN = "20260102T030405Z-1a2b3c"
+SCREENS = Path(__file__).parent / "screens"
+SIZES = [(80, 24), (200, 50), (60, 12), (40, 10), (20, 5), (8, 3), (1, 1)]
+
+
+def event(type: Type, data: dict[str, object], subject: str = "") -> Event:
+    return Event(RUN, 1, type, "2026-01-02T03:04:05.000Z", "/liveagent/S", subject, data)
+
+
+def progress(subject: str, done: float = 1.0, **more: object) -> Event:
+    data = {"done": done, "total": 100, "unit": "bytes", "label": "overwrite", "rate": 180e6, "eta": 130, **more}
+    return event(Type.PROGRESS, data, subject)
+
+
+def begun(*events: Event) -> View:
+    """A wipe that runs, and what came after."""
+    view = View()
+    machine = {"vendor": "HPE", "product": "DL380", "serial": "CZJ2440B7X"}
+    plan = {"tasks": [{"task": "wipe"}]}
+    view.feed(event(Type.RUN_STARTED, {"agent": "1.0.0", "plan": plan, "machine": machine, "addresses": ["10.0.0.5"]}))
+    view.feed(event(Type.STEP_STARTED, {"options": {}}, "wipe"))
+    for one in events:
+        view.feed(one)
+    return view
+
+
+def show(view: View, width: int = 80, height: int = 24, hint: str = "", at: float = 60.0) -> list[str]:
+    """The screen as text, without colours."""
+    group = render(view, width, height, (view.started or 0) + at, hint)
+    text = Painter(colours=None)._render(group, width)
+    assert len(text) <= height and all(cell_len(line) <= width for line in text)
+    return text
+
+
+# -- from events to rows ----------------------------------------------------------------------------
+
+
+def test_late_and_early_see_the_same() -> None:
+    """One that came later and reads the record in one go has what one has that was there all the time."""
+    for names in (["wipe.jsonl"], ["wipe.jsonl", "wipe-end.jsonl"]):
+        early, late = View(), View()
+        for name in names:
+            reader = Reader(SCREENS / name)
+            while events := reader.read(7):
+                for one in events:
+                    early.feed(one)
+            for one in read_events(SCREENS / name):
+                late.feed(one)
+        for width, height in SIZES:
+            assert show(early, width, height) == show(late, width, height)
+
+
+def test_a_row_has_all_there_is_to_know() -> None:
+    """Name, serial, what is done, how far, how fast, how warm, how long still; then the verdict and why."""
+    started = event(Type.STEP_STARTED, {"options": {"technique": "overwrite", "serial": "S4EWNX0N123456"}}, "wipe/sda")
+    view = begun(started, progress("wipe/sda", 42.9, temperature=38.4))
+    (line,) = [line for line in show(view) if line.startswith("sda")]
+    assert line.split() == [
+        *("sda", "S4EWNX0N123456", "overwrite", line.split()[3], "42%", "180", "MB/s", "38°C", "2m", "10s", "left")
+    ]
+    assert set(line.split()[3]) == {"█", "░"}
+    view.feed(event(Type.STEP_FINISHED, {"verdict": "pass", "summary": "erased", "data": {}}, "wipe/sda"))
+    (line,) = [line for line in show(view) if line.startswith("sda")]
+    assert line.split() == ["sda", "S4EWNX0N123456", "PASS", "erased"]
+
+
+def test_no_bar_without_a_whole() -> None:
+    """What does not say how much there is gets no bar and no percentage, and a finished bar is not full before 100%."""
+    view = begun(progress("wipe/sda", total=0), progress("wipe/sdb", 99.9))
+    first, second = (line for line in show(view) if line.startswith("sd"))
+    assert "%" not in first and "░" not in first and "overwrite" in first
+    assert "99%" in second and "░" in second
+
+
+def test_the_head() -> None:
+    """Which build does what, where, since when, how long still by the slowest part."""
+    view = begun(progress("wipe/sda", eta=130), progress("wipe/sdb", eta=11_100))
+    text = "\n".join(show(view, at=754))
+    for words in ("liveagent 1.0.0", "serial CZJ2440B7X", "HPE DL380", "10.0.0.5", f"run {RUN}", "wipe running"):
+        assert words in text
+    assert "12m 34s elapsed, 3h 5m left" in text
+
+
+def test_only_the_step_that_is_on() -> None:
+    """The rows of a step that is over give way to those of the next; its verdict stays in the head."""
+    end = event(Type.STEP_FINISHED, {"verdict": "warn", "summary": "", "data": {}}, "wipe")
+    view = begun(progress("wipe/sda"), end, event(Type.STEP_STARTED, {"options": {}}, "burnin"))
+    view.feed(progress("burnin/cpu"))
+    text = show(view)
+    assert [line.split()[0] for line in text if "%" in line] == ["cpu"]
+    assert any("wipe WARN > burnin running" in line for line in text)
+
+
+def test_a_task_without_parts() -> None:
+    """A script that says how far it is has a row of its own name."""
+    view = begun(progress("wipe", 50))
+    assert any(line.startswith("wipe ") and "50%" in line for line in show(view))
+
+
+# -- more than there is room for --------------------------------------------------------------------
+
+
+def test_worst_first_where_not_all_fit() -> None:
+    """What ended badly stays in sight, then what moves; what is not shown is counted by its state."""
+    view = begun(*(progress(f"wipe/sd{number:02}") for number in range(40)))
+    for name, verdict in (("sd20", "pass"), ("sd30", "fail"), ("sd39", "warn")):
+        view.feed(event(Type.STEP_FINISHED, {"verdict": verdict, "summary": "", "data": {}}, f"wipe/{name}"))
+    view.feed(event(Type.FINDING, {"verdict": "fail", "part": "sd35 X", "summary": "y", "code": "z"}, "wipe/sd35"))
+    text = show(view)
+    names = [line.split()[0] for line in text if line.startswith("sd")]
+    assert names[:4] == ["sd30", "sd35", "sd39", "sd00"]
+    assert "FAIL overwrite" in next(line for line in text if line.startswith("sd35"))
+    (more,) = [line for line in text if line.startswith("and ")]
+    assert more == f"and {40 - len(names)} more: {39 - len(names)} running, 1 PASS"
+    # Where all fit, nobody changes places.
+    assert [line.split()[0] for line in show(view, 100, 80) if line.startswith("sd")] == [
+        f"sd{number:02}" for number in range(40)
+    ]
+
+
+@pytest.mark.parametrize("room", range(5))
+def test_choose_rows(room: int) -> None:
+    """Never more than there is room for."""
+    rows = [Row("wipe", "a"), Row("wipe", "b", verdict="pass"), Row("wipe", "c", verdict="fail")]
+    assert [row.name for row in choose_rows(rows, room)] == (["c", "a", "b"][:room] if room < 3 else ["a", "b", "c"])
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_every_size(width: int, height: int) -> None:
+    """No size breaks it, at no moment of a run, and no line is longer than the screen (see `show`)."""
+    view = View()
+    for name in ("wipe.jsonl", "wipe-end.jsonl"):
+        for one in read_events(SCREENS / name):
+            view.feed(one)
+            show(view, width, height, hint="a hint")
+
+
+@pytest.mark.parametrize("width", [60, 79, 100, 200])
+def test_serials_are_whole(width: int) -> None:
+    """Whatever else gives way: a serial that is cut is no serial."""
+    serials = [f"S4EWNX0N1234567890{number:02}" for number in range(4)]
+    view = begun()
+    for number, serial in enumerate(serials):
+        options = {"technique": "ata-secure-erase-enhanced", "serial": serial}
+        view.feed(event(Type.STEP_STARTED, {"options": options}, f"wipe/nvme{number}n1"))
+        view.feed(progress(f"wipe/nvme{number}n1", temperature=40))
+    text = show(view, width)
+    assert all(any(f" {serial} " in line for line in text) for serial in serials)
+    assert any("serial CZJ2440B7X" in line for line in text)
+
+
+def test_it_stays_small() -> None:
+    """Of a run that goes on for weeks nobody holds more than a screen can show."""
+    view = begun()
+    tracemalloc.start()
+    for number in range(5 * ROWS):
+        view.feed(progress(f"wipe/part{number}"))
+        view.feed(event(Type.OUTPUT, {"line": "x" * 10_000}, "wipe"))
+        view.feed(event(Type.FINDING, {"verdict": "warn", "part": "p", "summary": "y" * 10_000, "code": "z"}, "wipe"))
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (len(view.rows), len(view.lines), len(view.findings)) == (ROWS, LINES, FINDINGS)
+    assert size < 2_000_000
+    # What is not held any more is still counted.
+    assert any(f"{4 * ROWS} ended long ago" in line for line in show(view))
+
+
+def test_a_hundred_thousand_events() -> None:
+    """One that comes late to a long run has caught up in seconds."""
+    view = begun()
+    events = [progress(f"wipe/sd{number % 24}", number % 100) for number in range(50_000)]
+    events += [event(Type.OUTPUT, {"line": f"line {number} of a tool's output"}, "wipe/sda") for number in range(50_000)]
+    begin = time.process_time()
+    for one in events:
+        view.feed(one)
+    assert time.process_time() - begin < 5
+    assert view.lines[-1].text.startswith("line 49999 ")
+
+
+# -- what tools and hardware say --------------------------------------------------------------------
+
+
+@given(st.text(), st.text(), st.text(), st.sampled_from(SIZES))
+def test_nothing_moves_the_cursor(name: str, line: str, verdict: str, size: tuple[int, int]) -> None:
+    """Whatever stands in a name, a serial, a label or a line of output: only letters arrive, within the width."""
+    machine = {"vendor": name, "product": line, "serial": name}
+    view = View()
+    view.feed(event(Type.RUN_STARTED, {"agent": line, "machine": machine, "plan": {"tasks": [{"task": name}]}}))
+    view.feed(event(Type.STEP_STARTED, {"options": {}}, f"wipe/{name}"))
+    view.feed(event(Type.STEP_STARTED, {"options": {}}, "wipe"))
+    view.feed(event(Type.STEP_STARTED, {"options": {"serial": line, "technique": name}}, f"wipe/{name}"))
+    view.feed(progress(f"wipe/{line}", label=name, unit=line))
+    view.feed(event(Type.OUTPUT, {"line": line}, f"wipe/{name}"))
+    view.feed(event(Type.FINDING, {"verdict": verdict, "part": name, "summary": line, "code": "x"}, "wipe"))
+    view.feed(event(Type.STEP_FINISHED, {"verdict": verdict, "summary": line, "data": {"slot": name}}, f"wipe/{name}"))
+    view.say(f"{name}\n{line}")
+    assert all(text.isprintable() for text in show(view, *size, hint="hint"))
+
+
+def test_wide_characters_stay_in_line() -> None:
+    """A name of characters two columns wide moves no column beside it."""
+    view = begun(progress("wipe/ディスクディスクディスク"), progress("wipe/sda"))
+    rows = [line for line in show(view, 100) if "%" in line]
+    assert len({cell_len(row[: row.index("overwrite")]) for row in rows}) == 1
+
+
+# -- the end ----------------------------------------------------------------------------------------
+
+
+def test_the_end_says_where_to_go() -> None:
+    """The verdict in large letters, slot and serial of what failed before what only warns, and what to do."""
+    view = View()
+    for name in ("wipe.jsonl", "wipe-end.jsonl"):
+        for one in read_events(SCREENS / name):
+            view.feed(one)
+    text = "\n".join(show(view))
+    assert "#####   ###   #####  #" in text
+    assert "FAIL: slot 3, sdc WWZ00K02L: 8 places (4096 bytes)" in text
+    assert text.index("FAIL: slot 3") < text.index("REFUSED: sdr") < text.index("WARN: BMC")
+    assert "The machine has a fault" in text
+    # Where there is room, twice as large.
+    assert "##########" in "\n".join(show(view, 200, 50))
+
+
+def test_the_end_of_a_disk_without_a_finding() -> None:
+    """A disk that is not erased is named also where no finding is about it, and one that is, once."""
+    disks = [
+        {"name": "sda", "serial": "A", "slot": "7", "verdict": "unknown", "summary": "did not end"},
+        {"name": "sdb", "serial": "B", "slot": "8", "verdict": "pass", "summary": "erased"},
+    ]
+    task = {"task": "wipe", "verdict": "unknown", "summary": "s", "findings": [], "data": {"disks": disks}}
+    view = begun(event(Type.RUN_FINISHED, {"verdict": "unknown", "summary": "s", "tasks": [task], "machine": {}}))
+    text = [line for line in show(view) if "sd" in line]
+    assert text == ["UNKNOWN: slot 7, sda A: did not end"]
+
+
+# -- onto a terminal --------------------------------------------------------------------------------
+
+
+def test_only_what_changed_is_sent() -> None:
+    """A serial line of 9600 baud carries it: a second that passes costs a line, and the same screen nothing."""
+    view = begun(*(progress(f"wipe/sd{number}") for number in range(8)))
+    painter = Painter("standard")
+
+    def paint(at: float, whole: bool = False) -> str:
+        return painter.paint(render(view, 79, 24, (view.started or 0) + at), 79, 24, whole)
+
+    first = paint(60)
+    assert first.count("\x1b[K") == 24 and "\n" not in first
+    assert paint(60) == ""
+    assert paint(61).count("\x1b[K") == 1
+    assert paint(61, whole=True).count("\x1b[K") == 24
+    # After a resize nothing is where it was.
+    assert painter.paint(render(view, 60, 20, (view.started or 0) + 61), 60, 20).count("\x1b[K") == 20
+
+
+def test_a_terminal_that_lacks_our_ornaments() -> None:
+    """Our own marks become ASCII there."""
+    view = begun(progress("wipe/sda", 50, label="a label that is far too long for its column", temperature=40))
+    text = Painter("standard", plain=True).paint(render(view, 79, 24, 0), 79, 24)
+    assert text.isascii() and "###" in text and "~" in text
