@@ -25,6 +25,8 @@ want journalctl systemd
 want efibootmgr efibootmgr
 want groff groff-base
 want git git
+# The screens are captured from a terminal emulator.
+want tmux tmux
 # The packages are built with the system's own Python, as a distribution does.
 want rpmbuild rpm
 want createrepo_c createrepo-c

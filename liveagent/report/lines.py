@@ -9,6 +9,7 @@ from typing import Any, Callable
 
 from liveagent.events import Event, Type
 from liveagent.report.banner import render_banner
+from liveagent.report.troubles import find_slots, make_trouble
 
 WIDTH = 79
 # At most one line of progress a second a part.
@@ -127,20 +128,16 @@ def _output(event: Event) -> list[str]:
 
 
 def _run_finished(event: Event) -> list[str]:
-    data = event.data
-    verdict = str(data.get("verdict"))
-    lines = ["", *render_banner(verdict), ""]
+    """The parts first: on a console of 24 lines the verdict has to be what is left on it."""
+    data, lines = event.data, [""]
+    slots = find_slots(data)
     for task in data.get("tasks", ()):
         lines.append(f"{task['task']}: {str(task['verdict']).upper()}: {task['summary']}")
-        lines += [_render_finding(finding) for finding in task.get("findings", ())]
-    lines += [_render_finding(finding) for finding in data.get("findings", ())]
-    serial = (data.get("machine") or {}).get("serial")
-    lines.append(f"run {event.run}" + (f" on {serial}" if serial else ""))
+        lines += [f"  {make_trouble(finding, slots)}" for finding in task.get("findings", ())]
+    lines += [f"  {make_trouble(finding, slots)}" for finding in data.get("findings", ())]
+    verdict, serial = str(data.get("verdict")), (data.get("machine") or {}).get("serial")
+    lines += ["", *render_banner(verdict), "", f"run {event.run}" + (f" on {serial}" if serial else "")]
     return lines + fold(ADVICE.get(verdict, ""))
-
-
-def _render_finding(finding: Mapping[str, Any]) -> str:
-    return f"  {str(finding['verdict']).upper()}: {finding['part']}: {finding['summary']}"
 
 
 def fold(text: str, width: int = WIDTH) -> list[str]:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from liveagent.report.banner import render_banner
 from liveagent.report.lines import ADVICE, fold, render_duration, render_rate
-from liveagent.report.view import Line, Row, Trouble, View, choose_rows
+from liveagent.report.view import Line, Row, View, choose_rows
 
 COLOURS = {
     "pass": "green",
@@ -211,7 +211,7 @@ def _render_end(view: View, width: int, height: int) -> list[Text]:
     room = height - len(top) - len(bottom)
     about: list[Text] = []
     for number, trouble in enumerate(view.troubles):
-        lines = _render_trouble(trouble, width)
+        lines = _fold_line(trouble, width)
         left = len(view.troubles) - number
         if len(about) + len(lines) + (left > 1) > room:
             about.append(Text(f"and {left} more", "dim"))
@@ -220,12 +220,11 @@ def _render_end(view: View, width: int, height: int) -> list[Text]:
     return [*top, *(about or [Text(line) for line in fold(view.summary, width)][: max(0, room)]), *bottom]
 
 
-def _render_trouble(trouble: Trouble, width: int) -> list[Text]:
-    where = f"slot {trouble.slot}, {trouble.part}" if trouble.slot else trouble.part
-    first, *rest = fold(f"{trouble.verdict.upper()}: {where}: {trouble.summary}", width)
+def _fold_line(line: Line, width: int) -> list[Text]:
+    first, *rest = fold(f"{line.verdict.upper()}: {line.text}", width) or [""]
     head = Text(first)
-    head.stylize(COLOURS.get(trouble.verdict, ""), 0, len(trouble.verdict))
-    return [head, *(Text(line) for line in rest)]
+    head.stylize(COLOURS.get(line.verdict, ""), 0, len(line.verdict))
+    return [head, *(Text(text) for text in rest)]
 
 
 # -- lines ------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from liveagent.report.spool import Reader
 
 # At most so often; what somebody else wrote over the screen is put right after a while.
 REDRAW = 0.25
-WHOLE = 10.0
+WHOLE = 5.0
 # What a serial line without a size of its own has.
 WIDTH, HEIGHT = 80, 24
 

@@ -9,20 +9,15 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
-import itertools
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 from liveagent.events import WORST_FIRST, Event, Type
 from liveagent.report.lines import clean
+from liveagent.report.troubles import GOOD, list_troubles, rank
 
 LINES = 100
 FINDINGS = 50
 ROWS = 500
 TEXT = 400
-# Between a running step's verdicts: what nobody has to look at.
-GOOD = ("pass", "skipped")
-_RANK = {verdict.value: rank for rank, verdict in enumerate(WORST_FIRST)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,22 +55,12 @@ class Row:
         worst = self.verdict or self.found
         if worst and worst not in GOOD:
             return rank(worst)
-        return len(_RANK) + bool(self.verdict)
+        return len(WORST_FIRST) + bool(self.verdict)
 
     @property
     def share(self) -> float | None:
         """From 0 to 1; None where the whole is not known."""
         return min(1.0, max(0.0, self.done / self.total)) if self.total > 0 else None
-
-
-@dataclasses.dataclass(frozen=True)
-class Trouble:
-    """A part that a person has to look at when the run has ended."""
-
-    verdict: str
-    part: str
-    summary: str
-    slot: str = ""
 
 
 class View:
@@ -95,7 +80,8 @@ class View:
         self.lines: collections.deque[Line] = collections.deque(maxlen=LINES)
         self.findings: collections.deque[Line] = collections.deque(maxlen=FINDINGS)
         self.verdict = self.summary = ""
-        self.troubles: tuple[Trouble, ...] = ()
+        # What to look at when it has ended, the worst first.
+        self.troubles: tuple[Line, ...] = ()
 
     def feed(self, event: Event) -> None:
         """Take the next event; one that people need not see changes nothing."""
@@ -168,7 +154,8 @@ class View:
     def _run_finished(self, event: Event) -> None:
         self.finished = parse_time(event.time)
         self.verdict, self.summary = cut(event.data.get("verdict")), cut(event.data.get("summary"))
-        self.troubles = tuple(sort_by_verdict(list_troubles(event.data)))[:ROWS]
+        troubles = list_troubles(event.data)[:ROWS]
+        self.troubles = tuple(Line(cut(f"{one.where}: {one.summary}"), verdict=cut(one.verdict)) for one in troubles)
         # Of a record that was thinned or broken off the last event alone may have said it.
         self.serial = self.serial or cut((event.data.get("machine") or {}).get("serial"))
         self.tasks.update((cut(task["task"]), cut(task["verdict"])) for task in event.data.get("tasks", ()))
@@ -196,36 +183,9 @@ _TAKE = {
 }
 
 
-def list_troubles(result: Mapping[str, Any]) -> Iterable[Trouble]:
-    """What a result has to say beside what went well: its findings, and disks that have none."""
-    tasks = result.get("tasks", ())
-    disks = [disk for task in tasks for disk in (task.get("data") or {}).get("disks", ())]
-    slots = {f"{disk.get('name')} {disk.get('serial')}".strip(): cut(disk.get("slot")) for disk in disks}
-    told = set()
-    for finding in itertools.chain(*(task.get("findings", ()) for task in tasks), result.get("findings", ())):
-        if finding["verdict"] not in GOOD:
-            told.add(finding["part"])
-            slot = slots.get(finding["part"], "")
-            yield Trouble(cut(finding["verdict"]), cut(finding["part"]), cut(finding["summary"]), slot)
-    for disk in disks:
-        part = f"{disk.get('name')} {disk.get('serial')}".strip()
-        if disk.get("verdict") not in GOOD and part not in told:
-            yield Trouble(cut(disk.get("verdict")), cut(part), cut(disk.get("summary")), slots[part])
-
-
-def sort_by_verdict(troubles: Iterable[Trouble]) -> list[Trouble]:
-    """The worst first, and else as they came."""
-    return sorted(troubles, key=lambda trouble: rank(trouble.verdict))
-
-
 def choose_rows(rows: list[Row], room: int) -> list[Row]:
     """All where there is room; else what ended badly, then what moves, then the rest, each as it came."""
     return rows if len(rows) <= room else sorted(rows, key=lambda row: row.rank)[: max(0, room)]
-
-
-def rank(verdict: str) -> int:
-    """The worst is 0; what is no verdict comes after all of them."""
-    return _RANK.get(verdict, len(_RANK))
 
 
 def cut(value: object) -> str:

@@ -87,14 +87,27 @@ def test_end_of_a_run(verdict: Verdict) -> None:
     """For every verdict: large letters, each part that it is about, the serial, and what to do."""
     lines = render(Type.RUN_FINISHED, finished(verdict), "")
     banner = render_banner(verdict.value)
-    assert lines[1 : 1 + len(banner)] == banner
-    assert f"wipe: {verdict.value.upper()}: 2 disks" in lines
-    assert "  WARN: sda S4EWNX0N123456: 8 sectors were reallocated" in lines
-    assert f"run {RUN} on CZ1234" in lines
+    # The parts, and below them what has to be left on a console of 24 lines.
+    assert lines[:3] == [
+        "",
+        f"wipe: {verdict.value.upper()}: 2 disks",
+        "  WARN: sda S4EWNX0N123456: 8 sectors were reallocated",
+    ]
+    at = lines.index(f"run {RUN} on CZ1234")
+    assert lines[at - 6 : at - 1] == banner
     advice = " ".join(line.strip() for line in lines[lines.index(f"run {RUN} on CZ1234") + 1 :])
     assert advice == ADVICE.get(verdict.value, "")
     assert advice or verdict in (Verdict.PASS, Verdict.SKIPPED)
     assert max(map(len, lines)) < COLUMNS
+
+
+def test_end_of_a_run_names_slots() -> None:
+    """A technician finds a disk by its slot."""
+    data = finished(Verdict.FAIL)
+    disk = {"name": "sda", "serial": "S4EWNX0N123456", "slot": "Bay 3"}
+    data["tasks"][0]["data"] = {"disks": [disk]}  # type: ignore[index]
+    line = "  WARN: slot Bay 3, sda S4EWNX0N123456: 8 sectors were reallocated"
+    assert line in render(Type.RUN_FINISHED, data, "")
 
 
 def test_end_of_a_run_without_steps() -> None:

@@ -1,4 +1,4 @@
-"""A run before a person: bars on a terminal, plain lines elsewhere."""
+"""A run before a person: a screen on a terminal, plain lines elsewhere; captured from a real terminal emulator."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -16,23 +17,25 @@ from pathlib import Path
 import pytest
 
 from liveagent.events import Type
-from liveagent.report import LineSink
 from liveagent.report.spool import Reader, Spool
-from liveagent.report.terminal import make_terminal
-from tests.conftest import REPOSITORY
+from liveagent.report.terminal import DisplaySink, Plain, open_display
+from tests.conftest import REPOSITORY, need
 
 RUN = "20260102T030405Z-1a2b3c"
 LONG = 60.0
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+SCREENS = Path(__file__).parent / "screens"
 SHOW = """
 import sys
 from pathlib import Path
 from liveagent.report.spool import Reader, read_events
-from liveagent.report.terminal import make_terminal
+from liveagent.report.terminal import DisplaySink, open_display
 path = Path(sys.argv[1])
-sink = make_terminal(Reader(path), sys.stderr)
-sink.start()
-print("drained", sink.drain(read_events(path)[-1].sequence, 30), "stopped", sink.stop(30), flush=True)
+with open_display(sys.stderr, "a hint") as display:
+    display.say("said before \x1b[2J")
+    sink = DisplaySink(Reader(path), display)
+    sink.start()
+    print("drained", sink.drain(read_events(path)[-1].sequence, 30), "stopped", sink.stop(30), flush=True)
 print("the document", flush=True)
 """
 
@@ -80,35 +83,27 @@ def show(path: Path, term: str, columns: int = 80, **more: str) -> tuple[str, st
     return text.decode(), out
 
 
-def test_bars(record: Path) -> None:
-    """A bar for each part that moves, with rate and unit; the lines above it as they are; stdout left alone."""
+def test_the_end_stays(record: Path) -> None:
+    """Of a run that has ended the verdict stands below what was there before; stdout is left alone."""
     text, out = show(record, "xterm")
     assert out == "drained True stopped True\nthe document\n"
     plain = ESCAPE.sub("", text)
-    assert "wipe/sda| wwn 5:100:2 [bold]as it is[/bold] ?[2J:smile:" in plain
-    assert "wipe/sdb" in plain and "━" in plain
-    assert "wipe/sda: PASS: erased" in plain and f"run {RUN} on CZ1234" in plain
-
-
-def test_terminal_is_left_clean(record: Path) -> None:
-    """At the end the cursor is shown again, and no half bar stands under the verdict."""
-    text, _ = show(record, "xterm")
-    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
-    end = ESCAPE.sub("", text[text.rindex("#####") :])
-    assert "━" not in end and "wipe/" not in end
-    assert ESCAPE.sub("", text).endswith("\n")
+    assert "#####" in plain and f"run {RUN} on CZ1234" in plain and "The machine has a fault" in plain
+    # What was said meanwhile is not lost with the screen it was said on.
+    assert "said before ?[2J" in plain
+    assert "\x1b[2J" not in text
 
 
 def test_colours(record: Path) -> None:
     """The verdict is coloured; NO_COLOR is respected."""
-    assert "\x1b[31m" in show(record, "xterm-256color")[0]
-    assert "\x1b[31m" not in show(record, "xterm-256color", NO_COLOR="1")[0]
+    assert "\x1b[1;31m" in show(record, "xterm-256color")[0]
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", show(record, "xterm-256color", NO_COLOR="1")[0])
 
 
 def test_dumb_terminal(record: Path) -> None:
     """A terminal that cannot move its cursor gets plain lines."""
     text, out = show(record, "dumb")
-    assert "\x1b" not in text and "━" not in text
+    assert "\x1b" not in text.replace("said before \x1b[2J", "") and "░" not in text
     assert "wipe/sda  overwrite  0%  0 B of 4.00 GB  180 MB/s" in text
     assert out == "drained True stopped True\nthe document\n"
 
@@ -116,10 +111,11 @@ def test_dumb_terminal(record: Path) -> None:
 def test_pipe(record: Path) -> None:
     """What is no terminal gets plain lines."""
     stream = io.StringIO()
-    sink = make_terminal(Reader(record), stream)
-    assert isinstance(sink, LineSink)
-    while sink.run_once():
-        pass
+    with open_display(stream) as display:
+        assert isinstance(display, Plain)
+        sink = DisplaySink(Reader(record), display)
+        while sink.run_once():
+            pass
     lines = stream.getvalue().splitlines()
     assert lines[0] == f"liveagent 1.0.0: run {RUN}: wipe"
     assert "wipe/sda| wwn 5:100:2 [bold]as it is[/bold] ?[2J:smile:" in lines
@@ -130,29 +126,118 @@ def test_pipe(record: Path) -> None:
     assert "\x1b" not in stream.getvalue()
 
 
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+# -- on a terminal emulator -------------------------------------------------------------------------
 
-    def isatty(self) -> bool:
-        return True
+# The clock stands still: what is captured is compared to the letter.
+ATTACH = """
+import sys, time
+from pathlib import Path
+from liveagent.report.spool import Reader
+from liveagent.report.terminal import Live
+from liveagent.report.view import parse_time
+display = Live(sys.stdout, "Ctrl-C leaves, and the run goes on", lambda: parse_time("2026-01-02T03:24:15Z"))
+reader = Reader(Path(sys.argv[1]))
+print("what stood there before", flush=True)
+try:
+    while True:
+        display.show(reader.read())
+        time.sleep(0.05)
+except KeyboardInterrupt:
+    display.close()
+    print("gone away", flush=True)
+    time.sleep(60)
+"""
 
 
-def test_beside_a_bar(tmp_path: Path) -> None:
-    """The label as it is, and the rate in the part's own unit."""
-    spool = Spool(tmp_path / RUN, RUN, "/liveagent/S")
-    data = {"done": 5, "total": 9, "unit": "IO", "label": "[1] \x1b[2J", "rate": 7e6, "eta": 130}
-    spool.emit(Type.PROGRESS, data, "burnin/sdb")
-    spool.close()
-    stream = Terminal()
-    saved = os.environ.get("TERM")
-    os.environ["TERM"] = "xterm"
-    try:
-        sink = make_terminal(Reader(spool.path), stream)
-        while sink.run_once():
-            pass
-        sink.close()
-    finally:
-        os.environ.pop("TERM") if saved is None else os.environ.update(TERM=saved)
-    plain = ESCAPE.sub("", stream.getvalue())
-    assert not isinstance(sink, LineSink)
-    assert "burnin/sdb" in plain and "56%" in plain and "[1] ?[2J, 7,000,000 IO/s, 2m 10s left" in plain
+class Tmux:
+    """A terminal emulator of the test's own, with a run in it that is replayed from a record."""
+
+    def __init__(self, directory: Path, columns: int, rows: int, **environment: str) -> None:
+        self._common = ["tmux", "-u", "-S", str(directory / "tmux"), "-f", "/dev/null"]
+        self._environment = {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm", "PYTHONPATH": str(REPOSITORY)}
+        self._environment.update(environment)
+        self.record = directory / "events.jsonl"
+        self.record.write_bytes((SCREENS / "wipe.jsonl").read_bytes())
+        program = directory / "attach.py"
+        program.write_text(ATTACH)
+        size = ["-x", str(columns), "-y", str(rows)]
+        self.run("new-session", "-d", *size, sys.executable, str(program), str(self.record))
+
+    def run(self, *words: str) -> str:
+        argv = [*self._common, *words]
+        done = subprocess.run(argv, env=self._environment, capture_output=True, text=True, timeout=LONG)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def wait_for(self, *words: str) -> str:
+        """The screen as soon as all of the words stand on it."""
+        limit = time.monotonic() + LONG
+        while True:
+            text = self.run("capture-pane", "-p")
+            if all(word in text for word in words):
+                return text
+            assert time.monotonic() < limit, f"{words} did not appear:\n{text}"
+            time.sleep(0.05)  # tmux tells nobody when a pane has changed
+
+    def end(self) -> None:
+        with self.record.open("ab") as file:
+            file.write((SCREENS / "wipe-end.jsonl").read_bytes())
+
+    def close(self) -> None:
+        self.run("kill-server")
+
+
+@pytest.fixture
+def tmux(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Tmux]:
+    need(shutil.which("tmux"), "tmux")
+    columns, rows = getattr(request, "param", (80, 24))
+    terminal = Tmux(tmp_path, columns, rows)
+    yield terminal
+    terminal.close()
+
+
+def compare(text: str, name: str) -> None:
+    """With the kept screen; LIVEAGENT_KEEP_SCREENS=1 keeps what there is now, to be looked at before it is believed."""
+    kept = SCREENS / name
+    if os.environ.get("LIVEAGENT_KEEP_SCREENS"):
+        kept.write_text(text)
+    assert text == kept.read_text()
+
+
+@pytest.mark.parametrize("tmux", [(80, 24), (200, 50)], indirect=True, ids=["80x24", "200x50"])
+def test_screens(tmux: Tmux, request: pytest.FixtureRequest) -> None:
+    """What a person sees in the middle and at the end, on a small terminal and on a large one."""
+    size = request.node.callspec.id
+    compare(tmux.wait_for("the others go on", "Ctrl-C leaves"), f"running-{size}.txt")
+    tmux.end()
+    compare(tmux.wait_for("The machine has a fault"), f"end-{size}.txt")
+
+
+def test_resizing(tmux: Tmux) -> None:
+    """Smaller, larger and back: each time the whole screen is there, and nothing of the one before."""
+    before = tmux.wait_for("the others go on", "Ctrl-C leaves")
+    for columns, rows in ((50, 10), (120, 40), (80, 24)):
+        tmux.run("resize-window", "-x", str(columns), "-y", str(rows))
+        text = tmux.wait_for("serial CZJ2440B7X", "─" * (columns - 1), "FAIL: sdc", "Ctrl-C leaves")
+        assert [line for line in text.splitlines() if line.strip()][-1] == "Ctrl-C leaves, and the run goes on"
+        assert text.count("serial CZJ2440B7X") == text.count("hwdiag WARN") == 1
+    assert text == before
+
+
+def test_leaving(tmux: Tmux) -> None:
+    """Ctrl-C leaves the terminal as it was, with the cursor below what stood there before."""
+    tmux.wait_for("the others go on", "Ctrl-C leaves")
+    tmux.run("send-keys", "C-c")
+    text = tmux.wait_for("gone away")
+    assert text.split() == ["what", "stood", "there", "before", "gone", "away"]
+    assert tmux.run("display-message", "-p", "#{cursor_flag} #{alternate_on}").split() == ["1", "0"]
+
+
+def test_what_others_write_is_put_right(tmux: Tmux) -> None:
+    """A message of the kernel or of `wall` does not stay in the middle of the picture."""
+    before = tmux.wait_for("the others go on", "Ctrl-C leaves")
+    pane = tmux.run("display-message", "-p", "#{pane_tty}").strip()
+    with open(pane, "w") as stream:
+        stream.write("\x1b[8;1HBroadcast message from root@live")
+    tmux.wait_for("Broadcast message")
+    assert tmux.wait_for("sda ", "Ctrl-C leaves", before.splitlines()[7]) == before

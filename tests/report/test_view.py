@@ -188,7 +188,9 @@ def test_a_hundred_thousand_events() -> None:
     """One that comes late to a long run has caught up in seconds."""
     view = begun()
     events = [progress(f"wipe/sd{number % 24}", number % 100) for number in range(50_000)]
-    events += [event(Type.OUTPUT, {"line": f"line {number} of a tool's output"}, "wipe/sda") for number in range(50_000)]
+    events += [
+        event(Type.OUTPUT, {"line": f"line {number} of a tool's output"}, "wipe/sda") for number in range(50_000)
+    ]
     begin = time.process_time()
     for one in events:
         view.feed(one)
