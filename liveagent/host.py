@@ -31,6 +31,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from liveagent.child import step_back
 from liveagent.paths import walk
 from liveagent.stream import OnLine, Stream, until_it_raises
 
@@ -356,6 +357,7 @@ class _Command:
             stderr=subprocess.PIPE,
             bufsize=0,
             start_new_session=True,
+            preexec_fn=step_back,
         )
         for pipe in self._pipes():
             os.set_blocking(pipe.fileno(), False)
