@@ -23,8 +23,9 @@ from liveagent.host import Cancelled, CommandError, Host
 from liveagent.lock import BootMark, Busy, Lock
 from liveagent.machine import Machine, probe_machine
 from liveagent.plan import UNKNOWN_WORD, Plan, make_plan
-from liveagent.report import LineSink, open_callbacks, undelivered
-from liveagent.report.console import Consoles, choose_consoles
+from liveagent.report import open_callbacks, undelivered
+from liveagent.report.console import Consoles, choose_consoles, choose_screens
+from liveagent.report.panel import Panel
 from liveagent.report.sink import Sink
 from liveagent.report.spool import EVENTS, Reader
 from liveagent.session import Ended, Places, Session, make_delivery
@@ -248,7 +249,7 @@ class Daemon:
         paths = choose_consoles(line, settings.consoles)
         if paths != self._consoles.paths:
             self._consoles.stop()
-            self._consoles = Consoles(self._host, paths)
+            self._consoles = Consoles(self._host, paths, choose_screens(self._host, paths))
             self._consoles.start()
 
     def _greet(self, machine: Machine) -> None:
@@ -264,7 +265,7 @@ class Daemon:
         self._consoles.write(text)
 
     def _watchers(self, reader: Reader) -> Iterator[Sink]:
-        yield LineSink(reader, self._consoles.write)
+        yield Panel(reader, self._consoles)
 
     def _settle(self, host: Host) -> None:
         """Disks may still be coming up; what udev has not seen cannot be guarded."""

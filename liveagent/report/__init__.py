@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Callable
 
-from liveagent.report.lines import Lines
 from liveagent.report.sink import Sink
 from liveagent.report.spool import EVENTS, Reader, Spool, read_events
 
@@ -27,24 +26,6 @@ class Delivery:
     secret: str = ""
     token: str = ""
     ca: str = ""
-
-
-class LineSink(Sink):
-    """A run as lines of plain text, for a console or a pipe."""
-
-    def __init__(self, reader: Reader, write: Callable[[str], None], lines: Lines | None = None) -> None:
-        super().__init__("lines", reader)
-        self._write = write
-        self._lines = lines or Lines()
-
-    def run_once(self) -> bool:
-        events = self.reader.read(200)
-        for event in events:
-            for line in self._lines.render(event):
-                self._write(line)
-        if events:
-            self._took(events[-1].sequence)
-        return bool(events)
 
 
 class Sinks:

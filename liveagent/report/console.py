@@ -9,11 +9,12 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
+import re
 import select
 import termios
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Callable
 
 from liveagent.cmdline import Cmdline
@@ -41,11 +42,25 @@ def choose_consoles(line: Cmdline, configured: Sequence[str]) -> tuple[str, ...]
     return tuple(dict.fromkeys(name if name.startswith("/") else f"/dev/{name}" for name in names))
 
 
+def choose_screens(host: Host, paths: Sequence[str]) -> frozenset[str]:
+    """Those of the consoles that have a picture, to be redrawn in place: virtual terminals, no serial lines."""
+    # The last one that is listed is what /dev/console is.
+    active = host.read_or("/sys/class/tty/console/active").split()[-1:]
+    names = {path: active[0] if path == "/dev/console" and active else path.rpartition("/")[2] for path in paths}
+    return frozenset(path for path, name in names.items() if re.fullmatch(r"tty\d+", name))
+
+
 class Tty:
-    """One console: lines go in from anywhere, out as fast as it takes them; the oldest go when it does not."""
+    """One console: lines go in from anywhere, out as fast as it takes them; the oldest go when it does not.
+
+    Of a screen only the newest goes out. `size` is columns and rows, as far as the console has told.
+    """
 
     def __init__(self, host: Host, path: str) -> None:
         self.path = path
+        self.size = (80, 24)
+        self._screen = ""
+        self._held: Callable[[str], None] | None = None
         self._host = host
         self._queue: collections.deque[str] = collections.deque(maxlen=QUEUE)
         self._rest = b""
@@ -62,10 +77,26 @@ class Tty:
 
     def write(self, line: str) -> None:
         """Take a line; never waits."""
+        held = self._held
+        if held:
+            held(line)
+            return
         with self._lock:
             self._dropped += len(self._queue) == QUEUE
             self._queue.append(clean(line))
         self._wake.set()
+
+    def show(self, screen: str) -> None:
+        """Take a screen, as it is to be sent, in place of all that has not gone out yet; never waits."""
+        with self._lock:
+            self._screen = screen
+            self._queue.clear()
+            self._dropped = 0
+        self._wake.set()
+
+    def hold(self, held: Callable[[str], None] | None) -> None:
+        """As long as a screen is shown, lines go to whoever draws it; None has them written again."""
+        self._held = held
 
     def stop(self, until: float) -> None:
         """Let what is queued go out until then (by the monotonic clock), then let go; `join` waits for that."""
@@ -78,7 +109,7 @@ class Tty:
 
     def _work(self) -> None:
         while time.monotonic() < self._until:
-            if not self._rest and not self._queue:
+            if not self._rest and not self._queue and not self._screen:
                 if self._stopping.is_set():
                     break
                 self._wake.wait()
@@ -96,16 +127,28 @@ class Tty:
         if self._file < 0:
             self._file = self._host.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
         if not self._rest:
-            with self._lock:
-                dropped, self._dropped = self._dropped, 0
-                line = f"[{dropped} lines dropped]" if dropped else self._queue.popleft()
-            self._rest = line.encode("utf-8", "replace") + b"\r\n"
+            self._measure()
+            self._rest = self._next().encode("utf-8", "replace")
         try:
             written = os.write(self._file, self._rest)
         except BlockingIOError:
             select.select([], [self._file], [], min(POLL, max(0.0, self._until - time.monotonic())))
             return
         self._rest = self._rest[written:]
+
+    def _next(self) -> str:
+        with self._lock:
+            if self._screen:
+                screen, self._screen = self._screen, ""
+                return screen
+            dropped, self._dropped = self._dropped, 0
+            return (f"[{dropped} lines dropped]" if dropped else self._queue.popleft()) + "\r\n"
+
+    def _measure(self) -> None:
+        """What is no terminal, or does not know, stays at what a serial line has."""
+        with contextlib.suppress(OSError):
+            size = os.get_terminal_size(self._file)
+            self.size = (size.columns, size.lines) if size.columns and size.lines else self.size
 
     def _close(self) -> None:
         if self._file < 0:
@@ -120,12 +163,14 @@ class Tty:
 
 
 class Consoles:
-    """All of them: a line goes to every one."""
+    """All of them: a line goes to every one. On `screens` a run is drawn, on the others it is told in lines."""
 
-    def __init__(self, host: Host, paths: Sequence[str]) -> None:
+    def __init__(self, host: Host, paths: Sequence[str], screens: Collection[str] = ()) -> None:
         self.paths = tuple(paths)
         self._host = host
         self._ttys = [Tty(host, path) for path in paths]
+        self.screens = tuple(tty for tty in self._ttys if tty.path in screens)
+        self.serials = tuple(tty for tty in self._ttys if tty.path not in screens)
 
     def start(self) -> None:
         for tty in self._ttys:

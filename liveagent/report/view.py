@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
+import re
 
 from liveagent.events import WORST_FIRST, Event, Type
 from liveagent.report.lines import clean
@@ -18,6 +19,7 @@ LINES = 100
 FINDINGS = 50
 ROWS = 500
 TEXT = 400
+_FIGURES = re.compile(r"\d+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +92,18 @@ class View:
             take(self, event)
 
     def say(self, text: str) -> None:
-        """Take a line of the agent's own that is no event: a countdown, a receiver that does not answer."""
-        self.lines.extend(Line(cut(line)) for line in text.split("\n") if line)
+        """Take a line of the agent's own that is no event: a countdown, a receiver that does not answer.
+
+        One that says the same again with other figures takes the place of the last one: a countdown counts in place.
+        """
+        for line in filter(None, map(cut, text.split("\n"))):
+            if (
+                self.lines
+                and not self.lines[-1].part
+                and _FIGURES.sub("", self.lines[-1].text) == _FIGURES.sub("", line)
+            ):
+                self.lines.pop()
+            self.lines.append(Line(line))
 
     def list_rows(self) -> list[Row]:
         """The rows of the step that is on, as they came."""

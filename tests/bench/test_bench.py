@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import statistics
 import subprocess
@@ -13,8 +14,8 @@ import psutil
 import pytest
 
 from liveagent.host import Host
-from liveagent.report import LineSink
 from liveagent.report.spool import Reader, Spool
+from liveagent.report.terminal import DisplaySink, Plain
 from liveagent.tasks import Context
 
 pytestmark = pytest.mark.bench
@@ -86,8 +87,8 @@ def test_lines(tmp_path: Path, thinned: bool) -> None:
             stream.write(f"{number} {text}\n")
     plain = time.perf_counter() - started
     spool = Spool(tmp_path / "run", "run", "/liveagent/bench")
-    seen: list[int] = []
-    sink = LineSink(Reader(spool.path, spool=spool), lambda line: seen.append(len(line)))
+    shown = io.StringIO()
+    sink = DisplaySink(Reader(spool.path, spool=spool), Plain(shown))
     sink.start()
     machine: object = None
     context = Context(Host(), machine, "wipe", spool.emit)  # type: ignore[arg-type]
@@ -104,8 +105,9 @@ def test_lines(tmp_path: Path, thinned: bool) -> None:
     delivered = time.perf_counter() - started
     spool.close()
     sink.stop()
+    count = len(shown.getvalue().splitlines())
     print(
-        f"\n{LINES / written:9.0f} lines a second in, {len(seen)} shown, all shown after {delivered:.2f} s;"
+        f"\n{LINES / written:9.0f} lines a second in, {count} shown, all shown after {delivered:.2f} s;"
         f" time x{written / plain:.1f} of writing them plainly"
     )
     print("memory of the process after each quarter: " + ", ".join(f"{peak / 1e6:.1f} MB" for peak in peaks))

@@ -20,11 +20,11 @@ from liveagent.events import Type
 from liveagent.report.spool import Reader, Spool
 from liveagent.report.terminal import DisplaySink, Plain, open_display
 from tests.conftest import REPOSITORY, need
+from tests.report.emulator import SCREENS, Tmux, compare
 
 RUN = "20260102T030405Z-1a2b3c"
 LONG = 60.0
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-SCREENS = Path(__file__).parent / "screens"
 SHOW = """
 import sys
 from pathlib import Path
@@ -149,67 +149,26 @@ except KeyboardInterrupt:
 """
 
 
-class Tmux:
-    """A terminal emulator of the test's own, with a run in it that is replayed from a record."""
-
-    def __init__(self, directory: Path, columns: int, rows: int, **environment: str) -> None:
-        self._common = ["tmux", "-u", "-S", str(directory / "tmux"), "-f", "/dev/null"]
-        self._environment = {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm", "PYTHONPATH": str(REPOSITORY)}
-        self._environment.update(environment)
-        self.record = directory / "events.jsonl"
-        self.record.write_bytes((SCREENS / "wipe.jsonl").read_bytes())
-        program = directory / "attach.py"
-        program.write_text(ATTACH)
-        size = ["-x", str(columns), "-y", str(rows)]
-        self.run("new-session", "-d", *size, sys.executable, str(program), str(self.record))
-
-    def run(self, *words: str) -> str:
-        argv = [*self._common, *words]
-        done = subprocess.run(argv, env=self._environment, capture_output=True, text=True, timeout=LONG)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def wait_for(self, *words: str) -> str:
-        """The screen as soon as all of the words stand on it."""
-        limit = time.monotonic() + LONG
-        while True:
-            text = self.run("capture-pane", "-p")
-            if all(word in text for word in words):
-                return text
-            assert time.monotonic() < limit, f"{words} did not appear:\n{text}"
-            time.sleep(0.05)  # tmux tells nobody when a pane has changed
-
-    def end(self) -> None:
-        with self.record.open("ab") as file:
-            file.write((SCREENS / "wipe-end.jsonl").read_bytes())
-
-    def close(self) -> None:
-        self.run("kill-server")
-
-
 @pytest.fixture
 def tmux(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Tmux]:
     need(shutil.which("tmux"), "tmux")
     columns, rows = getattr(request, "param", (80, 24))
-    terminal = Tmux(tmp_path, columns, rows)
+    program = tmp_path / "attach.py"
+    program.write_text(ATTACH)
+    record = tmp_path / "events.jsonl"
+    record.write_bytes((SCREENS / "wipe.jsonl").read_bytes())
+    terminal = Tmux(tmp_path, columns, rows, sys.executable, str(program), str(record))
     yield terminal
     terminal.close()
 
 
-def compare(text: str, name: str) -> None:
-    """With the kept screen; LIVEAGENT_KEEP_SCREENS=1 keeps what there is now, to be looked at before it is believed."""
-    kept = SCREENS / name
-    if os.environ.get("LIVEAGENT_KEEP_SCREENS"):
-        kept.write_text(text)
-    assert text == kept.read_text()
-
-
 @pytest.mark.parametrize("tmux", [(80, 24), (200, 50)], indirect=True, ids=["80x24", "200x50"])
-def test_screens(tmux: Tmux, request: pytest.FixtureRequest) -> None:
+def test_screens(tmux: Tmux, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """What a person sees in the middle and at the end, on a small terminal and on a large one."""
     size = request.node.callspec.id
     compare(tmux.wait_for("the others go on", "Ctrl-C leaves"), f"running-{size}.txt")
-    tmux.end()
+    with (tmp_path / "events.jsonl").open("ab") as file:
+        file.write((SCREENS / "wipe-end.jsonl").read_bytes())
     compare(tmux.wait_for("The machine has a fault"), f"end-{size}.txt")
 
 
@@ -236,8 +195,7 @@ def test_leaving(tmux: Tmux) -> None:
 def test_what_others_write_is_put_right(tmux: Tmux) -> None:
     """A message of the kernel or of `wall` does not stay in the middle of the picture."""
     before = tmux.wait_for("the others go on", "Ctrl-C leaves")
-    pane = tmux.run("display-message", "-p", "#{pane_tty}").strip()
-    with open(pane, "w") as stream:
+    with open(tmux.path, "w") as stream:
         stream.write("\x1b[8;1HBroadcast message from root@live")
     tmux.wait_for("Broadcast message")
     assert tmux.wait_for("sda ", "Ctrl-C leaves", before.splitlines()[7]) == before
