@@ -58,21 +58,9 @@ def print_json(document: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], err: bool = False) -> None:
     """A table: by rich on a terminal, aligned text elsewhere."""
-    stream = sys.stderr if err else sys.stdout
-    if stream.isatty():
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
+    from liveagent.report import words
 
-        table = Table(*columns, box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
-        Console(file=stream).print(table)
-        return
-    widths = [max(len(row[index]) for row in (columns, *rows)) for index in range(len(columns))]
-    for row in (columns, *rows):
-        cells = [cell.ljust(width) for cell, width in zip(row, widths)]
-        click.echo("  ".join(cells).rstrip(), err=err)
+    words.print_table(columns, rows, sys.stderr if err else sys.stdout)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -282,8 +270,7 @@ def status(shell: Shell, as_json: bool) -> None:
     if as_json:
         print_json(document)
     else:
-        for line in runs.render_status(document):
-            click.echo(line)
+        runs.show_status(document)
 
 
 @main.command()

@@ -25,6 +25,7 @@ from liveagent.machine import Machine, probe_machine
 from liveagent.plan import UNKNOWN_WORD, Plan, make_plan
 from liveagent.report import open_callbacks, undelivered
 from liveagent.report.console import Consoles, choose_consoles, choose_screens
+from liveagent.report.login import show_idle
 from liveagent.report.panel import Panel
 from liveagent.report.sink import Sink
 from liveagent.report.spool import EVENTS, Reader
@@ -220,6 +221,7 @@ class Daemon:
             self._say("this boot's plan was looked at before, and nothing of it ran; nothing is started anew")
         else:
             self._say(close_broken_run(self._places, run, machine))
+            self._show_idle(machine)
         # Only for the receivers and their secrets, which may stand in the config document alone.
         request, _ = take_request(self._host.cancelled_by(self.stopping), self._config, self._environment, self._say)
         self._stay(parse_settings(request.agent)[0])
@@ -259,6 +261,12 @@ class Daemon:
         name = " ".join(word for word in (identity.vendor, identity.product) if word)
         self._say(f"liveagent {__version__}{f', build {build}' if build else ''}")
         self._say(f"serial {identity.serial or 'unknown'}  {name}  addresses {addresses or 'none'}")
+        self._show_idle(machine)
+
+    def _show_idle(self, machine: Machine) -> None:
+        addresses = [address for nic in machine.nics for address in nic.addresses]
+        serial = machine.identity.serial or ""
+        show_idle(self._places.runtime, machine.live.image, serial, addresses, self._places.runs)
 
     def _say(self, text: str) -> None:
         log.info("%s", text)

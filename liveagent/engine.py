@@ -123,15 +123,7 @@ class Engine:
 
     def _start(self) -> str:
         started = render_time(self.host.now())
-        data = {
-            "plan": self.plan.encode(),
-            "machine": self.machine.identity.encode(),
-            "agent": __version__,
-            "image": self.machine.live.image or None,
-            "labels": self.plan.settings.labels,
-            "at_boot": self.plan.at_boot,
-        }
-        self.emit(Type.RUN_STARTED, data)
+        self.emit(Type.RUN_STARTED, describe_start(self.machine, self.plan))
         return started
 
     def _expected_machine(self) -> list[Finding]:
@@ -344,6 +336,19 @@ class Heartbeat(threading.Thread):
         self.join()
 
 
+def describe_start(machine: Machine, plan: Plan) -> dict[str, JSON]:
+    """The data of a run's first event: what is to be done, where, by which build."""
+    return {
+        "plan": plan.encode(),
+        "machine": machine.identity.encode(),
+        "addresses": [address for nic in machine.nics for address in nic.addresses],
+        "agent": __version__,
+        "image": machine.live.image or None,
+        "labels": plan.settings.labels,
+        "at_boot": plan.at_boot,
+    }
+
+
 def finish(
     emit: Emit,
     spool: Spool,
@@ -385,15 +390,7 @@ def write_result(spool: Spool, document: Mapping[str, JSON]) -> None:
 def report_faults(emit: Emit, spool: Spool, machine: Machine, plan: Plan) -> Result:
     """A run without steps that says why nothing ran."""
     started = render_time(time.time())
-    data = {
-        "plan": plan.encode(),
-        "machine": machine.identity.encode(),
-        "agent": __version__,
-        "image": machine.live.image or None,
-        "labels": plan.settings.labels,
-        "at_boot": plan.at_boot,
-    }
-    emit(Type.RUN_STARTED, data)
+    emit(Type.RUN_STARTED, describe_start(machine, plan))
     findings = [Finding(fault.code, Verdict.ERROR, fault.origin, fault.message) for fault in plan.faults]
     for finding in findings:
         emit(Type.FINDING, finding.encode())

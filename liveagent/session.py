@@ -24,7 +24,9 @@ from liveagent.report import (
     open_callbacks,
     render_undelivered,
 )
+from liveagent.report.identify import light_up
 from liveagent.report.journal import open_journal
+from liveagent.report.login import Login, read_last
 from liveagent.report.sink import Sink
 from liveagent.report.spool import Reader, Spool
 from liveagent.scrub import Scrubber
@@ -139,6 +141,8 @@ class Session:
             spool.close()
         write_page(directory, result)
         sinks.settle(last)
+        if plan.settings.identify and self.host.can_run:
+            light_up(self.host, result, {disk.name: disk.path for disk in self.machine.disks}, self.say)
         return Ended(result, sinks, last, trouble)
 
     def open_sinks(self, spool: Spool, settings: AgentSettings) -> Sinks:
@@ -151,6 +155,7 @@ class Session:
             self.say(f"Failed to write {spool.directory}: {error.strerror}; the run goes on with its record in memory")
         deliveries = open_callbacks(spool.directory, delivery, self.say, spool)
         watchers = [*self.watchers(Reader(spool.path, spool=spool))]
+        watchers.append(Login(Reader(spool.path, spool=spool), self.places.runtime, read_last(self.places.runs)))
         journal = open_journal(Reader(spool.path, spool=spool), say=self.say) if self.host.is_real else None
         return Sinks(deliveries, [*watchers, *([journal] if journal else [])])
 

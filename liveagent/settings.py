@@ -71,6 +71,7 @@ class AgentSettings:
     countdown: float = option(DURATION, 30.0, "shown before a destructive boot task")
     spool_max: int = option(SIZE, 64 * 1024 * 1024, "size of a run's record beyond which volatile events go")
     consoles: tuple[str, ...] = option(LIST, (), "consoles to write to, instead of the kernel cmdline's")
+    identify: bool = option(FLAG, False, "after a fail, light the chassis and the slots of the disks that failed")
     operator: str = option(TEXT, "", "who is responsible for the run")
     organisation: str = option(TEXT, "", "whose machine it is")
     site: str = option(TEXT, "", "where it stands")

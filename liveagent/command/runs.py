@@ -16,6 +16,8 @@ from liveagent.report import undelivered
 from liveagent.report.lines import render_progress
 from liveagent.report.spool import EVENTS, Reader, read_events
 from liveagent.report.terminal import open_display
+from liveagent.report.troubles import find_slots, make_trouble
+from liveagent.report.words import print_lines
 from liveagent.session import Places
 
 POLL = 0.2
@@ -44,6 +46,10 @@ def make_status(places: Places, image: str = "") -> dict[str, JSON]:
             document.update(verdict=event.data.get("verdict"), summary=event.data.get("summary"))
     document["undelivered"] = sorted(undelivered(directory))
     return document
+
+
+def show_status(document: Mapping[str, Any]) -> None:
+    print_lines(render_status(document), sys.stdout)
 
 
 def render_status(document: Mapping[str, Any]) -> list[str]:
@@ -128,7 +134,7 @@ def report(directory: Path, as_json: bool, html: str) -> int:
     if as_json:
         cli.print_json(document)
     elif not html:
-        sys.stdout.write("\n".join(render_result(document)) + "\n")
+        print_lines(render_result(document), sys.stdout)
     return EXIT_STATUS[Result.decode(document).verdict]
 
 
@@ -137,11 +143,13 @@ def render_result(document: Mapping[str, Any]) -> list[str]:
     lines = [f"{str(document['verdict']).upper()}  {document['summary']}"]
     machine = document["machine"]
     lines.append(f"machine {machine.get('serial') or 'unknown'}, run {document['run']}, {document['finished']}")
+    slots = find_slots(document)
     for task in document["tasks"]:
         lines += ["", f"{task['task']}: {str(task['verdict']).upper()}: {task['summary']}"]
         for disk in task.get("data", {}).get("disks", ()):
-            name = f"{disk['path']} {disk['serial']}".strip()
+            slot = f"slot {disk['slot']}, " if disk.get("slot") else ""
+            name = f"{slot}{disk['path']} {disk['serial']}".strip()
             lines.append(f"  {name}: {disk['verdict'].upper()}, {disk['status']}: {disk['summary']}")
-        lines += [f"  {f['verdict'].upper()}: {f['part']}: {f['summary']} [{f['code']}]" for f in task["findings"]]
-    lines += [f"{f['verdict'].upper()}: {f['part']}: {f['summary']}" for f in document.get("findings", ())]
+        lines += [f"  {make_trouble(finding, slots)} [{finding['code']}]" for finding in task["findings"]]
+    lines += [str(make_trouble(finding, slots)) for finding in document.get("findings", ())]
     return lines

@@ -10,11 +10,12 @@ from typing import IO, Callable, Protocol
 
 import click
 
-from liveagent.events import Event, Type, Verdict
+from liveagent.events import Event, Type
 from liveagent.report.banner import render_banner
 from liveagent.report.lines import Lines, clean
 from liveagent.report.sink import Sink
 from liveagent.report.spool import Reader
+from liveagent.report.words import print_lines
 
 # At most so often; what somebody else wrote over the screen is put right after a while.
 REDRAW = 0.25
@@ -160,18 +161,11 @@ class Live:
         self._is_stale = False
 
     def _print_end(self, event: Event) -> None:
-        from rich.console import Console
-        from rich.text import Text
-
         from liveagent.report.screen import COLOURS
 
-        console = Console(file=self._stream, soft_wrap=True)
         letters = render_banner(self._view.verdict)
         for line in Lines().render(event):
-            text = Text(line, COLOURS.get(self._view.verdict, "") if line in letters else "")
-            for verdict in Verdict:
-                text.highlight_words([verdict.value.upper()], COLOURS[verdict.value])
-            console.print(text)
+            print_lines([line], self._stream, COLOURS.get(self._view.verdict, "") if line in letters else "")
 
     def _write(self, text: str) -> None:
         if text:
