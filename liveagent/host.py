@@ -71,7 +71,10 @@ class Cancelled(HostError):
 
 @dataclasses.dataclass(frozen=True)
 class Completed:
-    """A command that ended. `status` is its exit status, negative for a signal; None where it never ended."""
+    """A command that ended. `status` is its exit status, negative for a signal; None where it never ended.
+
+    `left`: how many processes it had left running when it ended by itself; they were ended.
+    """
 
     argv: tuple[str, ...]
     status: int | None
@@ -79,6 +82,7 @@ class Completed:
     stderr: str
     seconds: float
     truncated: bool = False
+    left: int = 0
 
 
 class CommandError(HostError):
@@ -262,18 +266,21 @@ class Host:
         success: Sequence[int] | None = (0,),
         input: str | None = None,
         on_line: OnLine | None = None,
+        on_error: OnLine | None = None,
         secret: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> Completed:
         """Run a command in a process group of its own, with an environment built from nothing and stdin closed.
 
         `success` are the exit statuses that are not an error; None takes every one. `on_line` is given each
-        line of stdout and stderr as it comes (without its end). Whatever the command started and left running
-        is ended when it ends, when `timeout` (seconds) is over, and when the run is cancelled.
+        line of stdout and stderr as it comes (without its end); `on_error` takes those of stderr instead. Whatever
+        the command started and left running is ended when it ends, when `timeout` (seconds) is over, and when the
+        run is cancelled.
         """
         if self.cancel.is_set():
             raise Cancelled("cancelled")
-        command = _Command(argv, timeout, input, on_line, {**ENVIRONMENT, **self.environment, **(environment or {})})
+        environment = {**ENVIRONMENT, **self.environment, **(environment or {})}
+        command = _Command(argv, timeout, input, (on_line, on_error), environment)
         shown = make_command_line(argv, secret)
         try:
             command.start()
@@ -334,7 +341,7 @@ class _Command:
         argv: Sequence[str],
         timeout: float,
         input: str | None,
-        on_line: OnLine | None,
+        listeners: tuple[OnLine | None, OnLine | None],
         environment: Mapping[str, str],
     ) -> None:
         self.argv = tuple(argv)
@@ -342,9 +349,9 @@ class _Command:
         self.input = None if input is None else memoryview(input.encode("utf-8", "surrogateescape"))
         self.mark = os.urandom(8).hex()
         self.environment = {**environment, MARK: self.mark}
-        listener = until_it_raises(on_line) if on_line else None
-        self.stdout = Stream(listener)
-        self.stderr = Stream(listener)
+        listener, on_error = (until_it_raises(one) if one else None for one in listeners)
+        self.stdout, self.stderr = Stream(listener), Stream(on_error or listener)
+        self.strays = 0
 
     def start(self) -> None:
         """Raises OSError where there is no such program, or it cannot be executed."""
@@ -374,6 +381,7 @@ class _Command:
             stderr=self.stderr.text,
             seconds=time.monotonic() - self.started,
             truncated=self.stdout.truncated or self.stderr.truncated,
+            left=self.strays if in_time else 0,
         )
         if not in_time:
             raise _TimedOut(completed)
@@ -442,10 +450,11 @@ class _Command:
 
         The leader is reaped last: as long as it is a zombie its number cannot be given to somebody else.
         """
+        left = self._left(self.process.pid)
+        self.strays = len(left)
         for number, grace in ((signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, KILL_GRACE)):
             limit = time.monotonic() + grace
             told: set[int] = set()
-            left = self._left(self.process.pid)
             while left and time.monotonic() < limit:
                 # What was forked since the last look is told as well.
                 for pid in set(left) - told:

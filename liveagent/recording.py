@@ -102,6 +102,7 @@ class Recorder(Host):
         success: Sequence[int] | None = (0,),
         input: str | None = None,
         on_line: OnLine | None = None,
+        on_error: OnLine | None = None,
         secret: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> Completed:
@@ -112,6 +113,7 @@ class Recorder(Host):
                 success=None,
                 input=input,
                 on_line=on_line,
+                on_error=on_error,
                 secret=secret,
                 environment=environment,
             )
@@ -218,6 +220,7 @@ class Replay(Host):
         success: Sequence[int] | None = (0,),
         input: str | None = None,
         on_line: OnLine | None = None,
+        on_error: OnLine | None = None,
         secret: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> Completed:
@@ -226,15 +229,18 @@ class Replay(Host):
         wanted = [hide(word, secret) for word in argv]
         for command in self._commands:
             if command["argv"] == wanted:
-                return check(_play(command, tuple(argv), on_line), success, secret)
+                return check(_play(command, tuple(argv), (on_line, on_error or on_line)), success, secret)
         raise NotRecorded(f"{make_command_line(argv, secret)} was not run when {self.root} was recorded")
 
 
-def _play(command: Mapping[str, Any], argv: tuple[str, ...], on_line: OnLine | None) -> Completed:
+def _play(
+    command: Mapping[str, Any], argv: tuple[str, ...], listeners: tuple[OnLine | None, OnLine | None]
+) -> Completed:
     """What the command printed then; raises what it raised then."""
-    fields = {field.name: command[field.name] for field in dataclasses.fields(Completed)}
+    # What an older recording does not say is as it is by default.
+    fields = {field.name: command[field.name] for field in dataclasses.fields(Completed) if field.name in command}
     completed = Completed(**{**fields, "argv": argv})
-    for text in (completed.stdout, completed.stderr):
+    for text, on_line in zip((completed.stdout, completed.stderr), listeners):
         stream = Stream(on_line)
         stream.take(text.encode("utf-8", "replace"))
         stream.end()

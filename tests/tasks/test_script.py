@@ -1,0 +1,253 @@
+"""Drop-in tasks: which file is which task, which must not be run, and what its exit status means."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from liveagent.boot import make_request, read_sources
+from liveagent.events import Type, Verdict
+from liveagent.host import Cancelled, Host
+from liveagent.machine import probe_machine
+from liveagent.plan import make_plan
+from liveagent.tasks import Context, Outcome, Registry, Unusable, script
+from liveagent.tasks.script import Script
+from tests.conftest import need
+
+USR, ETC = script.DIRECTORIES
+Drop = Callable[..., Path]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    need(os.geteuid() == 0, "root: a drop-in has to be root's")
+    return Host(str(tmp_path))
+
+
+@pytest.fixture
+def drop(tmp_path: Path) -> Drop:
+    """Puts a script into a `tasks.d` of the tree."""
+
+    def drop(name: str, text: str = "#!/bin/sh\nexit 0\n", directory: str = ETC, mode: int = 0o755) -> Path:
+        path = tmp_path / directory.lstrip("/") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.chmod(0o755)
+        path.write_text(text)
+        path.chmod(mode)
+        return path
+
+    return drop
+
+
+class Heard:
+    """What a task said while it ran."""
+
+    def __init__(self, host: Host) -> None:
+        self.events: list[tuple[Type, Any, str]] = []
+        self.context = Context(host, probe_machine(host), "mine", self._emit)
+
+    def _emit(self, type: Type, data: Any, subject: str) -> None:
+        self.events.append((type, data, subject))
+
+    @property
+    def lines(self) -> list[str]:
+        return [data["line"] for type, data, _ in self.events if type is Type.OUTPUT]
+
+
+def run(host: Host, name: str) -> tuple[Outcome, Heard]:
+    task = script.find(host, name)
+    assert isinstance(task, Script)
+    heard = Heard(host)
+    return task.run(heard.context, task.Options()), heard
+
+
+def reason(host: Host, name: str) -> str:
+    """Why a drop-in must not be run; "" where it may."""
+    found = script.find(host, name)
+    return found.reason if isinstance(found, Unusable) else ""
+
+
+# -- which file is which task -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("mine", "mine"), ("mine.sh", "mine"), ("mine.py", "mine"), ("mine.pl", "mine.pl"), ("a-b_c.2.sh", "a-b_c.2")],
+)
+def test_a_file_is_the_task_of_its_name(host: Host, drop: Drop, file: str, name: str) -> None:
+    """NAME, NAME.sh and NAME.py are the task NAME, as it stands."""
+    drop(file)
+    assert script.names(host) == (name,)
+    found = Registry(host).find(name)
+    assert isinstance(found, Script) and (found.name, found.path) == (name, f"{ETC}/{file}")
+    assert not found.destructive
+
+
+def test_no_directory_no_tasks(host: Host) -> None:
+    """A machine without drop-ins has none."""
+    assert (script.names(host), script.find(host, "mine")) == ((), None)
+
+
+def test_what_is_no_task(host: Host, drop: Drop, tmp_path: Path) -> None:
+    """Hidden files, directories, links to nowhere and names that cannot be a word are passed over."""
+    for name in (".hidden", "mine~", "a b", "größe.sh"):
+        drop(name)
+    (tmp_path / ETC.lstrip("/") / "directory").mkdir()
+    (tmp_path / ETC.lstrip("/") / "nowhere").symlink_to("/nowhere")
+    assert script.names(host) == ()
+    assert Registry(host).names() == ("wipe",)
+
+
+def test_etc_wins(host: Host, drop: Drop) -> None:
+    """Of two drop-ins of a name, the administrator's stands before the package's."""
+    drop("mine", directory=USR)
+    drop("mine.sh", directory=ETC)
+    found = script.find(host, "mine")
+    assert isinstance(found, Script) and found.path == f"{ETC}/mine.sh"
+
+
+def test_a_built_in_wins(host: Host, drop: Drop) -> None:
+    """A file named `wipe` does not become the wipe."""
+    drop("wipe")
+    assert not isinstance(Registry(host).find("wipe"), Script)
+    assert Registry(host).names() == ("wipe",)
+
+
+# -- which must not be run --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("mode", "words"), [(0o775, "by others"), (0o757, "by others"), (0o644, "not executable")])
+def test_a_file_that_others_may_write(host: Host, drop: Drop, mode: int, words: str) -> None:
+    """Whoever may write it would run as root at the next boot."""
+    drop("mine", mode=mode)
+    assert words in reason(host, "mine")
+
+
+def test_a_file_that_is_not_roots(host: Host, drop: Drop) -> None:
+    """Its owner could make it anything."""
+    path = drop("mine")
+    assert reason(host, "mine") == ""
+    os.chown(path, 1, 0)
+    assert "does not belong to root" in reason(host, "mine")
+
+
+@pytest.mark.parametrize(("owner", "mode"), [(0, 0o775), (0, 0o777), (1, 0o755)])
+def test_a_directory_that_others_may_write(host: Host, drop: Drop, owner: int, mode: int) -> None:
+    """Whoever may write the directory may put another file in its place."""
+    directory = drop("mine").parent
+    directory.chmod(mode)
+    os.chown(directory, owner, 0)
+    assert f"{ETC} may be written by others" in reason(host, "mine")
+
+
+def test_a_link_is_as_good_as_where_it_leads(host: Host, drop: Drop, tmp_path: Path) -> None:
+    """A link from tasks.d into a directory of somebody else's is that somebody's task."""
+    target = drop("real.sh", directory="/opt/tasks")
+    (tmp_path / ETC.lstrip("/")).mkdir(parents=True)
+    (tmp_path / ETC.lstrip("/") / "mine").symlink_to("/opt/tasks/real.sh")
+    assert reason(host, "mine") == ""
+    target.parent.chmod(0o777)
+    assert "/opt/tasks may be written by others" in reason(host, "mine")
+
+
+def test_a_header_that_is_not_read_yet(host: Host, drop: Drop) -> None:
+    """`destructive: true` in a header would be passed over: such a script is not run at all."""
+    drop("mine", "#!/bin/sh\n#\n# --- Start MAAS 1.0 script metadata ---\n# destructive: true\n")
+    assert "script-metadata header" in reason(host, "mine")
+
+
+@pytest.mark.corpus
+def test_real_headers_are_seen(host: Host, drop: Drop, corpus: Path) -> None:
+    """Every script of the corpus that carries a header is recognised as such."""
+    scripts = [path for path in sorted((corpus / "maas-header").rglob("*")) if path.is_file()]
+    marked = [path for path in scripts if b"--- Start MAAS 1.0 script metadata ---" in path.read_bytes()]
+    assert marked
+    for path in marked:
+        drop("mine", path.read_text(errors="replace"))
+        assert "script-metadata header" in reason(host, "mine"), path.name
+
+
+def test_a_task_that_must_not_be_run_is_a_fault(host: Host, drop: Drop) -> None:
+    """The plan says why, and runs nothing."""
+    drop("mine", mode=0o777)
+    plan = make_plan(make_request({"SPEEDISO": "mine"}, *read_sources(host, "")), Registry(host))
+    assert [fault.code for fault in plan.faults] == ["plan.task.unusable"] and "chmod go-w" in plan.faults[0].message
+    assert "mine" in Registry(host).names()
+
+
+def test_a_script_has_no_options(host: Host, drop: Drop) -> None:
+    """An option for it is a fault, as for any task that does not have it."""
+    drop("mine")
+    words = {"mine": {}}
+    plan = make_plan(make_request({"SPEEDISO": "mine"}, *read_sources(host, ""), by_hand=words), Registry(host))
+    assert plan.faults == () and [step.task.name for step in plan.steps] == ["mine"]
+    conf = Path(host.root, "etc/liveagent/liveagent.conf")
+    conf.write_text("[mine]\nx = 1\n")
+    plan = make_plan(make_request({"SPEEDISO": "mine"}, *read_sources(host, "")), Registry(host))
+    assert [fault.code for fault in plan.faults] == ["plan.option.unknown"]
+
+
+# -- what becomes of it -----------------------------------------------------------------------------
+
+
+def test_exit_status_0_is_pass(host: Host, drop: Drop) -> None:
+    """Its lines are heard as they come, from both streams, and its own name is in its environment."""
+    drop("mine", '#!/bin/sh\necho "to $LIVEAGENT_TASK $SPEEDISO"; echo oops >&2; printf "no end"\n')
+    outcome, heard = run(host, "mine")
+    assert outcome.verdict is Verdict.PASS and outcome.data["status"] == 0
+    assert sorted(heard.lines) == ["no end", "oops", "to mine mine"]
+    assert heard.context.findings == []
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "words"), [("exit 1", 1, "exit status 1"), ("kill -SEGV $$", -11, "ended by SIGSEGV")]
+)
+def test_anything_else_is_fail(host: Host, drop: Drop, end: str, status: int, words: str) -> None:
+    """An exit status or a signal is a finding about the machine, with the figure in it."""
+    drop("mine", f"#!/bin/sh\n{end}\n")
+    outcome, heard = run(host, "mine")
+    assert outcome.verdict is Verdict.FAIL and words in outcome.summary
+    (finding,) = heard.context.findings
+    assert (finding.code, finding.verdict, finding.measured) == ("script.failed", Verdict.FAIL, {"status": status})
+
+
+@pytest.mark.parametrize("text", ["#!/nowhere/interpreter\n", "\x7fnot a program"])
+def test_a_file_that_cannot_be_started(host: Host, drop: Drop, text: str) -> None:
+    """That is our trouble, not the machine's: it is raised, and the engine makes an ERROR of it."""
+    drop("mine", text)
+    with pytest.raises(Exception, match="(?i)not installed|exec format"):
+        run(host, "mine")
+
+
+def test_a_script_is_ended_with_the_run(host: Host, drop: Drop) -> None:
+    """Cancel ends a script that never ends; it does not become a verdict of its own."""
+    drop("mine", "#!/bin/sh\necho begun\nwhile :; do sleep 1000; done\n")
+    task = script.find(host, "mine")
+    assert isinstance(task, Script)
+    cancel = threading.Event()
+    said: list[str] = []
+
+    def emit(type: Type, data: Any, subject: str) -> None:
+        said.append(data["line"])
+        cancel.set()
+
+    context = Context(host.cancelled_by(cancel), probe_machine(host), "mine", emit)
+    with pytest.raises(Cancelled):
+        task.run(context, task.Options())
+    assert said == ["begun"]
+
+
+def test_a_dry_run_says_what_it_would_run(host: Host, drop: Drop) -> None:
+    """The preview names the file, and runs nothing."""
+    marker = Path(host.root, "ran")
+    drop("mine", f"#!/bin/sh\ntouch {marker}\n")
+    task = script.find(host, "mine")
+    assert isinstance(task, Script)
+    assert task.preview(host, probe_machine(host), task.Options()).rows == ((f"{ETC}/mine",),)
+    assert not marker.exists()
+    task.run(Heard(host).context, task.Options())
+    assert marker.exists()
