@@ -213,7 +213,7 @@ def show(shell: Shell, task: str, as_json: bool) -> None:
     ]
     if as_json:
         document = {"task": task, "summary": found.summary, "destructive": found.destructive}
-        print_json({**document, "options": options, "tools": list(found.tools)})
+        print_json({**document, "options": options, "tools": list(found.tools), "notes": list(found.notes)})
         return
     click.echo(f"{task}: {found.summary}{' (DESTROYS DATA)' if found.destructive else ''}")
     click.echo(
@@ -223,7 +223,7 @@ def show(shell: Shell, task: str, as_json: bool) -> None:
         ("option", "type", "default", "what it says"),
         [(o["option"], o["type"], o["default"], o["help"]) for o in options],
     )
-    click.echo(f"\nneeds the tools: {', '.join(found.tools) or 'none'}")
+    click.echo("\n".join([f"\nneeds the tools: {', '.join(found.tools) or 'none'}", *found.notes]))
 
 
 @main.command()

@@ -184,7 +184,8 @@ class Engine:
             lambda: record.closed,
         )
         host = self.host.cancelled_by(cancel)
-        return Context(host, self.machine, name, gate.emit, self.spool.run, settings.labels, issuer)
+        directory = self.spool.directory
+        return Context(host, self.machine, name, gate.emit, self.spool.run, settings.labels, issuer, directory)
 
     def _finish_step(self, result: TaskResult) -> None:
         data = {"verdict": result.verdict.value, "summary": result.summary, "data": result.data}
@@ -282,8 +283,8 @@ class Engine:
     def _cancelled(self, step: Step, context: Context, cancel: Cancel) -> Outcome:
         if cancel.by_limit:
             context.finding(Finding("task.limit", Verdict.ERROR, step.task.name, cancel.reason))
-            return Outcome(Verdict.ERROR, cancel.reason)
-        return Outcome(Verdict.CANCELLED, f"cancelled: {cancel.reason or 'asked to'}")
+            return Outcome(Verdict.ERROR, cancel.reason, context.data)
+        return Outcome(Verdict.CANCELLED, f"cancelled: {cancel.reason or 'asked to'}", context.data)
 
     def _raised(self, step: Step, context: Context, error: BaseException) -> Outcome:
         log.error("Task %s raised", step.task.name, exc_info=error)

@@ -46,7 +46,7 @@ want mksquashfs squashfs-tools
 want xorriso xorriso
 want podman podman
 want groovy groovy
-for module in click cryptography jinja2 pip psutil pyudev requests rich setuptools wheel; do
+for module in click cryptography jinja2 pip psutil pyudev requests rich setuptools wheel yaml; do
     /usr/bin/python3 -c "import $module" 2>/dev/null || missing="$missing python3-$module"
 done
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"

@@ -8,6 +8,7 @@ import importlib
 import re
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, ClassVar
 
 from liveagent.events import JSON, Finding, Type, Verdict
@@ -55,7 +56,7 @@ class Context:
     """What a running task has: the machine, the door to it, a way to be heard, and a cancel to look at.
 
     `run` is the run's name; `labels` are what the operator said about the machine and the job. Without an `issuer`
-    certificates are events alone, unsigned.
+    certificates are events alone, unsigned. `directory` holds the run's record, and what a task leaves with it.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class Context:
         run: str = "",
         labels: Mapping[str, str] | None = None,
         issuer: Issuer | None = None,
+        directory: Path | None = None,
     ) -> None:
         self.host = host
         self.machine = machine
         self.step = step
         self.run = run
+        self.directory = directory
         self.labels: Mapping[str, str] = dict(labels or {})
         self.findings: list[Finding] = []
         # What is known so far, for a task that has to be left behind or raises.
@@ -160,6 +163,8 @@ class Task(abc.ABC):
     destructive: ClassVar[bool] = False
     # Programs that it runs, by name: `doctor` and `show` tell which are missing.
     tools: ClassVar[tuple[str, ...]] = ()
+    # What a person should know before running it, a sentence each.
+    notes: ClassVar[tuple[str, ...]] = ()
     # Seconds after which it is ended; None for a job as long as the machine is large.
     limit: ClassVar[float | None] = None
 
@@ -234,9 +239,12 @@ class Registry:
             return None
         try:
             task = load()
-        except Exception as error:  # somebody else's package may raise anything on import
+        except (Exception, SystemExit) as error:  # somebody else's package may raise anything on import
             return Unusable(name, f"its package cannot be loaded: {error!r}")
-        return task if isinstance(task, Task) else Unusable(name, f"its entry point is no Task but {type(task)!r}")
+        if not isinstance(task, Task):
+            return Unusable(name, f"its entry point is no Task but {type(task)!r}")
+        # Its options are looked for under the one name, and its steps are called by the other.
+        return task if task.name == name else Unusable(name, f"its package calls it {task.name}")
 
     def _entry_points(self) -> Mapping[str, Callable[[], Any]]:
         # Scanning costs as much as starting Python five times over; it is left for last.

@@ -1,4 +1,4 @@
-"""Drop-in tasks: an executable in a `tasks.d` is the task of its name. Which file is which task, and which must not run."""
+"""Drop-in tasks: an executable in a `tasks.d` is the task of its name. Which file is which, and which must not run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def find(host: Host, name: str) -> Script | Unusable | None:
 
 
 def _load(host: Host, name: str, path: str) -> Script | Unusable:
-    from liveagent.tasks.script.header import BadHeader, Header, parse_header
+    from liveagent.tasks.script.header import Header, parse_header
+    from liveagent.tasks.script.parameters import BadHeader
     from liveagent.tasks.script.task import make_script
 
     try:
