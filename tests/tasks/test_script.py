@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Callable
@@ -13,7 +16,7 @@ from liveagent.boot import make_request, read_sources
 from liveagent.events import Type, Verdict
 from liveagent.host import Cancelled, Host
 from liveagent.machine import probe_machine
-from liveagent.plan import make_plan
+from liveagent.plan import Plan, make_plan
 from liveagent.tasks import Context, Outcome, Registry, Unusable, script
 from liveagent.tasks.script.task import Script
 from tests.conftest import need
@@ -172,6 +175,64 @@ def test_a_script_has_no_options(host: Host, drop: Drop) -> None:
     conf.write_text("[mine]\nx = 1\n")
     plan = make_plan(make_request({"SPEEDISO": "mine"}, *read_sources(host, "")), Registry(host))
     assert [fault.code for fault in plan.faults] == ["plan.option.unknown"]
+
+
+METADATA = """#!/bin/sh
+# --- Start MAAS 1.0 script metadata ---
+# title: Look at the fans
+# script_type: test
+# timeout: 60
+# parameters:
+#   speed: {type: choice, choices: [low, high], default: low, title: How fast}
+#   pass-word: {type: password, required: true}
+# --- End MAAS 1.0 script metadata ---
+echo "$@"
+"""
+
+
+def test_parameters_are_options(host: Host, drop: Drop) -> None:
+    """They are set from the kernel command line as those of any task, and bad values are faults of the plan."""
+    drop("fans", METADATA)
+    line = Path(host.root, "proc/cmdline")
+    line.parent.mkdir()
+
+    def plan(words: str) -> Plan:
+        line.write_text(f"SPEEDISO=fans {words}\n")
+        return make_plan(make_request({}, *read_sources(host, "")), Registry(host))
+
+    good = plan("liveagent.fans.speed=HIGH liveagent.fans.pass-word=geheim12")
+    assert good.faults == () and good.steps[0].encode()["options"] == {"speed": "high"}
+    assert [fault.code for fault in plan("liveagent.fans.speed=fast liveagent.fans.heat=1").faults] == [
+        "plan.option.value",
+        "plan.option.unknown",
+    ]
+    (missing,) = plan("").faults
+    assert missing.code == "plan.option.conflict" and "liveagent.fans.pass_word has to be set" in missing.message
+
+
+def test_list_show_and_run(host: Host, drop: Drop, tmp_path: Path) -> None:
+    """By hand: the title, the options with their types, the notes; a script that must not be run, and why."""
+    drop("fans", METADATA)
+    drop("broken", METADATA.replace("timeout: 60", "timout: 60"))
+
+    def liveagent(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "liveagent", "--root", host.root, "--state", str(tmp_path / "state"), *words]
+        environment = {**os.environ, "LIVEAGENT_RUNTIME_DIR": str(tmp_path / "run")}
+        return subprocess.run(
+            argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        )
+
+    rows = {row["task"]: row for row in json.loads(liveagent("list", "--json").stdout)}
+    assert rows["fans"]["summary"] == "Look at the fans"
+    assert "did you mean timeout?" in rows["broken"]["summary"] and not rows["broken"]["usable"]
+    shown = liveagent("show", "fans").stdout
+    assert "low|high" in shown and "How fast" in shown and "script_type is passed over" in shown
+    done = liveagent("run", "fans", "--pass-word", "geheim12", "--json")
+    assert done.returncode == 0 and "geheim12" not in done.stdout + done.stderr
+    assert json.loads(done.stdout)["tasks"][0]["data"]["runs"][0]["verdict"] == "pass"
+    record = "".join(path.read_text() for path in (tmp_path / "state").rglob("*") if path.is_file())
+    assert "--password=[secret]" in record and "geheim12" not in record
+    assert liveagent("run", "fans").returncode == 2
 
 
 # -- what becomes of it -----------------------------------------------------------------------------

@@ -173,8 +173,8 @@ def test_what_is_required(bench: Bench) -> None:
 
 def test_output_as_a_terminal_shows_it(bench: Bench) -> None:
     """A bar is one line, as it stood in the end."""
-    bench.run(bench.make(r"printf ' 10%%\r 50%%\r100%%\nabc\b\b\bxyz\n\033[31mred\033[0m\n'"))
-    assert bench.heard.lines == ["100%", "xyz", "red"]
+    outcome = bench.run(bench.make(r"printf ' 10%%\r 50%%\r100%%\nabc\b\b\bxyz\n\033[31mred\033[0m\n'"))
+    assert bench.heard.lines == ["100%", "xyz", "red"] == row(outcome)["tail"]
     assert bench.kept("stdout") == "100%\nxyz\nred\n"
 
 
@@ -319,13 +319,13 @@ def test_a_file_that_cannot_be_started(bench: Bench, text: str, words: str) -> N
 # -- reboots ----------------------------------------------------------------------------------------
 
 
-def cancelled_run(bench: Bench, script: Script, run: str) -> None:
+def cancelled_run(bench: Bench, script: Script, run: str) -> tuple[Heard, Context]:
     """Run a script until it has said something, and end it from outside then."""
     cancel = threading.Event()
     directory = bench.runs / run
     directory.mkdir(parents=True, exist_ok=True)
     heard = Heard()
-    context = Context(bench.host.cancelled_by(cancel), NOBODY, "mine", heard, directory=directory)
+    context = Context(bench.host.cancelled_by(cancel), bench.machine, "mine", heard, directory=directory)
     raised: list[BaseException] = []
 
     def work() -> None:
@@ -340,6 +340,7 @@ def cancelled_run(bench: Bench, script: Script, run: str) -> None:
     cancel.set()
     thread.join(LONG)
     assert raised
+    return heard, context
 
 
 @pytest.mark.parametrize(("state", "has_started"), [("stopping", "True"), ("running", "False")])
@@ -386,12 +387,26 @@ def test_one_run_a_disk(bench: Bench, make_loop: MakeLoop) -> None:
     outcome = bench.run(script, storage=f"{good},{bad}")
     names = [Path(good).name, Path(bad).name]
     rows = {one["part"]: one for one in outcome.data["runs"]}
-    assert outcome.verdict is Verdict.FAIL and outcome.summary.endswith("2 runs: 1 fail, 1 pass")
+    assert outcome.verdict is Verdict.FAIL and outcome.summary == "2 runs: 1 fail, 1 pass"
     assert [rows[name]["verdict"] for name in names] == ["pass", "fail"]
     assert bench.kept("stdout", names[0]) == f"on {good}\n"
     started = [subject for type, _, subject in bench.heard.events if type is Type.STEP_STARTED]
     finished = [subject for type, _, subject in bench.heard.events if type is Type.STEP_FINISHED]
     assert sorted(started) == sorted(finished) == sorted(f"mine/{name}" for name in names)
+
+
+@pytest.mark.loop
+@pytest.mark.parametrize("parallel", ["disabled", "any"])
+def test_cancelled_among_disks(bench: Bench, make_loop: MakeLoop, parallel: str) -> None:
+    """Every disk has an end of its own, also those that were not begun."""
+    names = sorted((make_loop(MIB), make_loop(MIB)))
+    bench.machine = probe_machine(bench.host)
+    yaml = f"parallel: {parallel}\nparameters:\n  storage: {{type: storage, default: '{','.join(names)}'}}"
+    script = bench.make("echo begun; sleep 1000", yaml)
+    heard, context = cancelled_run(bench, script, "RUN")
+    rows = {one["part"]: one["verdict"] for one in context.data["runs"]}
+    assert rows == {Path(name).name: "cancelled" for name in names}
+    assert sum(type is Type.STEP_FINISHED for type, _, _ in heard.events) == 2
 
 
 @pytest.mark.loop

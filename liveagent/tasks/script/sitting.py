@@ -40,15 +40,8 @@ class Sitting:
 
     def run(self) -> dict[str, JSON]:
         """Run it; what became of it, as a row of the task's data. Raises Cancelled."""
-        part = self.target.part
-        if part:
-            self.context.part_started(part, {})
-        row = self._run()
-        if part:
-            self.context.part_finished(part, Verdict(row["verdict"]), row["summary"], row)
-        return row
-
-    def _run(self) -> dict[str, JSON]:
+        if self.context.cancel.is_set():
+            raise Cancelled("cancelled")
         target = find_again(self.context.host, self.target)
         if target is None:
             return self._row(Verdict.FAIL, "script.gone", "the disk is no longer there")
@@ -59,8 +52,7 @@ class Sitting:
                         self._find(reason.code, Verdict.REFUSED, f"not run on it: {reason.text}")
                     return self._row(Verdict.REFUSED, "", Held(target.disk, armed.reasons).text)
             # Given back at once: what the script calls wants to have the disk to itself as well.
-        part = self.target.part
-        with open_workplace(self.context.directory, self.name, part) as place:
+        with open_workplace(self.context.directory, self.name, self.target.part) as place:
             return self._carry_out(place, target)
 
     def _carry_out(self, place: Workplace, target: Target) -> dict[str, JSON]:
@@ -73,7 +65,8 @@ class Sitting:
             words = f"did not end within {self.limit:g} s"
             words += ", ignored SIGTERM and was killed" if error.completed.status == -9 else ""
             self._end(target)
-            return {**self._row(Verdict.ERROR, "task.limit", words), **self._encode(error.completed, EXIT_LIMIT)}
+            row = self._row(Verdict.ERROR, "task.limit", words)
+            return {**row, **self._encode(error.completed, EXIT_LIMIT, kept)}
         except CommandError as error:
             self._end(target)
             words = f"cannot be started: {error}; its first line names an interpreter that is there, as #!/bin/sh does"
@@ -85,7 +78,7 @@ class Sitting:
             kept.close()
         self._end(target)
         assert completed.status is not None
-        return {**self._judge(place, kept, completed), **self._encode(completed, completed.status)}
+        return {**self._judge(place, kept, completed), **self._encode(completed, completed.status, kept)}
 
     def _call(self, place: Workplace, kept: Kept, arguments: list[str], has_started: bool) -> Completed:
         secrets, part = self.secrets, self.target.part
@@ -191,9 +184,10 @@ class Sitting:
             self._find(code, verdict, f"{self.path} {summary}" if not self.target.label else summary)
         return make_row(self.target, verdict, summary)
 
-    def _encode(self, completed: Completed, status: int) -> dict[str, JSON]:
+    def _encode(self, completed: Completed, status: int, kept: Kept) -> dict[str, JSON]:
         arguments = [hide(word, self.secrets) for word in completed.argv[1:]]
-        return {"status": status, "seconds": round(completed.seconds, 3), "arguments": arguments}
+        seconds = round(completed.seconds, 3)
+        return {"status": status, "seconds": seconds, "arguments": arguments, "tail": [*kept.tail]}
 
 
 def make_row(target: Target, verdict: Verdict, summary: str) -> dict[str, JSON]:
@@ -208,6 +202,7 @@ def make_row(target: Target, verdict: Verdict, summary: str) -> dict[str, JSON]:
         "arguments": [],
         "says": "",
         "results": [],
+        "tail": [],
     }
 
 

@@ -77,15 +77,30 @@ class Script(Task):
         if not choice.targets and not choice.refused:
             summary = "there is nothing to run it on"
             context.finding(Finding("script.no_target", Verdict.FAIL, self.path, summary, {"left_out": len(rows)}))
-            return Outcome(Verdict.FAIL, f"{self.path}: {summary}", context.data)
+            return Outcome(Verdict.FAIL, summary, context.data)
         self._warn_of_reboots(context)
 
+        def tell(target: Target, row: dict[str, JSON]) -> None:
+            rows.append(row)
+            if target.part:
+                context.part_finished(target.part, Verdict(row["verdict"]), row["summary"], row)
+
         def sit(target: Target) -> None:
-            rows.append(Sitting(context, self.name, self.path, self.header, options, target).run())
+            if target.part:
+                context.part_started(target.part, {})
+            try:
+                row = Sitting(context, self.name, self.path, self.header, options, target).run()
+            except Cancelled:
+                tell(target, make_row(target, Verdict.CANCELLED, "cancelled"))
+                raise
+            except Exception as error:  # the agent's own
+                tell(target, make_row(target, Verdict.ERROR, f"{type(error).__name__}: {error}"))
+                raise
+            tell(target, row)
 
         run_all(sit, choice.targets, side_by_side=self.header.parallel is not Parallel.DISABLED)
         verdict = worst(Verdict(row["verdict"]) for row in rows)
-        return Outcome(verdict, f"{self.path}: {summarize(rows)}", context.data)
+        return Outcome(verdict, summarize(rows), context.data)
 
     def _warn_of_reboots(self, context: Context) -> None:
         if self.header.may_reboot and context.machine.live.is_live:
@@ -136,8 +151,6 @@ def run_all(sit: Callable[[Target], None], targets: Sequence[Target], side_by_si
     else:
         for one in targets:
             work(one)
-            if any(isinstance(error, Cancelled) for error in raised):
-                break
     if raised:
         raise raised[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import os
@@ -14,6 +15,9 @@ from typing import TextIO
 
 # Of each file. A script may print a gigabyte, and the files may lie in memory.
 KEPT = 1024 * 1024
+# What goes into the result itself: the last lines, each up to as many letters.
+TAIL = 10
+TAIL_WIDTH = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +91,10 @@ class Kept:
             # Line by line on disk: the script may read them as it goes.
             self._files[path] = path.open("w", encoding="utf-8", errors="replace", buffering=1)
         self.cut = False
+        self.tail: collections.deque[str] = collections.deque(maxlen=TAIL)
 
     def write(self, line: str, *paths: Path) -> None:
+        self.tail.append(line[:TAIL_WIDTH])
         for path in paths:
             self._room[path] -= len(line) + 1
             if self._room[path] < 0:
