@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import threading
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 import liveagent
 from liveagent.events import Event, Type, Verdict
-from liveagent.host import Cancelled, Host
+from liveagent.host import MARK, Cancelled, Host
 from liveagent.machine import Machine, probe_machine
 from liveagent.machine.disks import Disk
 from liveagent.machine.nics import Nic
@@ -23,11 +24,12 @@ from liveagent.machine.stack import Layer
 from liveagent.machine.use import Use, UseKind
 from liveagent.options import Setting, parse_options
 from liveagent.tasks import Context, Outcome
-from liveagent.tasks.script.header import Header, parse_header
+from liveagent.tasks.script import parameters
+from liveagent.tasks.script.header import KEYS, Header, parse_header
 from liveagent.tasks.script.targets import make_disk_target, match_disk
 from liveagent.tasks.script.task import Script, make_script
 from liveagent.tasks.script.workplace import KEPT
-from tests.conftest import MakeLoop
+from tests.conftest import REPOSITORY, MakeLoop
 from tests.tasks.test_wipe_select import make_disk, make_machine
 
 SCHEMA = json.loads((Path(liveagent.__file__).parent / "schemas" / "script.json").read_text())
@@ -544,3 +546,38 @@ def test_what_a_person_is_told(bench: Bench) -> None:
     assert bench.heard.lines == [*script.notes]
     warning = bench.make("exit 0", "destructive: true").preview(bench.host, NOBODY, Header()).serious
     assert "and not which" in warning
+
+
+# -- the manual -------------------------------------------------------------------------------------
+
+MANUAL = (REPOSITORY / "docs" / "tasks.md").read_text()
+
+
+@pytest.mark.loop
+def test_the_example_of_the_manual(bench: Bench, make_loop: MakeLoop) -> None:
+    """What a person copies from the manual runs, and its figure arrives with its title."""
+    text = MANUAL.partition("```sh\n")[2].partition("```")[0]
+    bench.path.write_text(text)
+    bench.path.chmod(0o755)
+    device = make_loop(4 * MIB)
+    bench.machine = probe_machine(bench.host)
+    header = parse_header(text.encode())
+    assert header is not None and (header.timeout, header.parallel.value) == (8 * 3600, "instance")
+    outcome = bench.run(make_script("mine", str(bench.path), header), storage=device, block="64k")
+    assert (outcome.verdict, bench.heard.codes) == (Verdict.PASS, [])
+    assert row(outcome)["arguments"] == [device, "bs=64K"]
+    (speed,) = row(outcome)["results"]
+    assert speed["title"] == "Speed" and 0 < speed["value"] <= 4
+
+
+def test_the_manual_is_whole(bench: Bench) -> None:
+    """Every key, type, variable and finding that there is stands in it."""
+    source = "".join(path.read_text() for path in (REPOSITORY / "liveagent" / "tasks" / "script").glob("*.py"))
+    codes = re.findall(r'"(script\.[a-z_.]+)"', source)
+    assert len(codes) > 10
+    bench.run(bench.make("env"))
+    variables = {line.partition("=")[0] for line in bench.heard.lines}
+    assert "RESULT_PATH" in variables
+    of_bash = {"PWD", "SHLVL", "_", MARK}
+    words = {*KEYS, *parameters.KEYS, *(one.value for one in parameters.Type), *codes, *(variables - of_bash)}
+    assert not {word for word in words if not re.search(rf"`{re.escape(word)}\b", MANUAL)}
