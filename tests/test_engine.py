@@ -293,6 +293,21 @@ def test_cancel(bench: Bench) -> None:
     assert result.verdict is Verdict.CANCELLED and exit_status(result) == 130
 
 
+@pytest.mark.parametrize("limit", [None, 0.1])
+def test_what_is_known_of_a_task_that_was_ended(bench: Bench, limit: float | None) -> None:
+    """A task that is cancelled, or reaches its limit, among its disks leaves what is known of each."""
+
+    def body(context: Context) -> Outcome:
+        context.data = {"runs": [{"part": "sda"}]}
+        if limit is None:
+            bench.cancel.end("the test says so")
+        return waits(context)
+
+    (task,) = bench.run(Fake(body=body, limit=limit)).tasks
+    assert task.verdict is (Verdict.CANCELLED if limit is None else Verdict.ERROR)
+    assert task.data == {"runs": [{"part": "sda"}]}
+
+
 def test_cancel_between_two_steps(bench: Bench) -> None:
     """A step that ended before the cancel reached it stays what it was; the run is cancelled all the same."""
 
