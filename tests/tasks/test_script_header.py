@@ -126,6 +126,7 @@ def test_headers_of_the_field(corpus: Path) -> None:
         (f"{START}# name: !!python/object:os.system x\n{END}", "no YAML: line"),
         (f"{START}# {'[' * 5000}\n{END}", "no YAML: it is nested too deeply"),
         (f"{START}# timeout: 2026-13-45\n{END}", "no YAML"),
+        (f"{START}# parameters: {{on: {{type: boolean}}}}\n{END}", "True is no name: put it into quotes"),
     ],
 )
 def test_broken_headers(script: str, words: str) -> None:
@@ -162,6 +163,9 @@ def test_a_header_that_is_not_utf_8() -> None:
         (parameter("type: string\nallow_list: true"), "only a parameter of type url"),
         (parameter("type: string\nrequired: 3"), "true or false"),
         (parameter("type: string\ndefault: [a]"), "no single value"),
+        (parameter("type: string\ndefault: off"), "put the word into quotes"),
+        (parameter("type: string\ndefault: 1.10"), "put the word into quotes"),
+        (parameter("type: choice\nchoices: [on, off]"), "put the word into quotes"),
         (parameter("type: string\nargument_format: --x"), "has to hold one of {input}"),
         (parameter("type: string\nargument_format: --x={path}"), "no other braces"),
         (parameter("type: string\nargument_format: '{input.__class__}'"), "no other braces"),

@@ -164,6 +164,16 @@ def test_a_password_is_not_said(bench: Bench) -> None:
     assert not any("geheim12" in text for text in said)
     assert bench.heard.lines == ["got --password=[secret]"]
     assert row(outcome)["results"][0]["value"] == "--password=[secret]"
+    kept = [path.read_text() for path in bench.runs.rglob("*") if path.is_file()]
+    assert len(kept) == 3 and "geheim12" not in "".join(kept)
+
+
+def test_a_short_password_is_not_said_either(bench: Bench) -> None:
+    """Nor one that comes back in a result that is none."""
+    yaml = "parameters:\n  key: {type: password, argument_format: '{input}'}"
+    script = bench.make('echo "status: $1" >"$RESULT_PATH"', yaml)
+    assert bench.run(script, key="xyz").verdict is Verdict.ERROR
+    assert "xyz" not in json.dumps(bench.heard.events, default=str)
 
 
 def test_what_is_required(bench: Bench) -> None:

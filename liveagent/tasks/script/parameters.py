@@ -198,15 +198,22 @@ def _parse_default(where: str, type: Type, kind: Kind, default: JSON, timeout: f
         if type.is_target:
             return ("all",)
         if type is Type.RUNTIME and timeout is not None:
-            default = timeout
+            default = int(timeout)
         else:
             return False if type is Type.BOOLEAN else None
     if isinstance(default, (dict, list)):
         raise BadHeader(f"{where}: its default is no single value")
+    _check_word(where, default, may_be_flag=type is Type.BOOLEAN)
     try:
         return kind.parse(render_value(default))
     except BadValue as error:
         raise BadHeader(f"{where}: its default is wrong: {error}") from None
+
+
+def _check_word(where: str, value: JSON, may_be_flag: bool = False) -> None:
+    """YAML takes `on` for true and 1.10 for 1.1: what was meant is not to be seen any more."""
+    if isinstance(value, float) or (isinstance(value, bool) and not may_be_flag):
+        raise BadHeader(f"{where}: YAML reads {value!r} here: put the word into quotes")
 
 
 def _flag(where: str, fields: Mapping[str, JSON], key: str) -> bool:
@@ -294,7 +301,8 @@ def _make_choice(where: str, choices: JSON) -> Kind:
         pair = choice if isinstance(choice, list) else [choice, choice]
         if len(pair) != 2 or any(isinstance(one, (dict, list)) or one is None for one in pair):
             raise BadHeader(f"{where}: {choice!r} is neither a choice nor a pair of a choice and its title")
-        words.append(_render(pair[0]))
+        _check_word(where, pair[0])
+        words.append(str(pair[0]))
     folded = {word.lower(): word for word in words}
 
     def parse(word: str) -> str:

@@ -51,6 +51,10 @@ def parse_yaml(text: str) -> JSON:
 
 def _make_plain(value: Any) -> JSON:
     if isinstance(value, dict):
+        for key in value:
+            if isinstance(key, bool) or not isinstance(key, (str, int)):
+                # `on`, `no` and `null` are no words to YAML.
+                raise BadYAML(f"{key!r} is no name: put it into quotes")
         return {str(key): _make_plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_make_plain(item) for item in value]

@@ -11,7 +11,6 @@ from typing import Any
 from liveagent.events import EXIT_LIMIT, JSON, Finding, Verdict, worst
 from liveagent.host import Cancelled, CommandError, CommandTimedOut, Completed, Host, hide
 from liveagent.options import LONGEST
-from liveagent.scrub import Scrubber
 from liveagent.tasks import Context
 from liveagent.tasks.script.header import Header
 from liveagent.tasks.script.parameters import list_secrets, make_arguments
@@ -53,7 +52,11 @@ class Sitting:
                     return self._row(Verdict.REFUSED, "", Held(target.disk, armed.reasons).text)
             # Given back at once: what the script calls wants to have the disk to itself as well.
         with open_workplace(self.context.directory, self.name, self.target.part) as place:
-            return self._carry_out(place, target)
+            try:
+                return self._carry_out(place, target)
+            finally:
+                if self.secrets:
+                    place.forget_result()
 
     def _carry_out(self, place: Workplace, target: Target) -> dict[str, JSON]:
         arguments = make_arguments(self.header.parameters, self.options, target.values)
@@ -127,7 +130,7 @@ class Sitting:
             words.append(f"{completed.left} process{'es' if completed.left > 1 else ''} that it left running ended")
         if kept.cut or completed.truncated:
             words.append("printed more than is kept")
-        results = Scrubber(self.secrets).document(name_results(self.header.results, said.results))
+        results = self._hide(name_results(self.header.results, said.results))
         verdict = worst([judgement.verdict, *self.verdicts])
         return {**self._row(verdict, "", "; ".join(words)), "says": said.status, "results": results}
 
@@ -177,12 +180,23 @@ class Sitting:
     def _find(self, code: str, verdict: Verdict, words: str, measured: Mapping[str, JSON] | None = None) -> None:
         self.verdicts.append(verdict)
         subject = self.target.label or self.path
-        self.context.finding(Finding(code, verdict, subject, words, measured or {}), self.target.part)
+        summary = hide(words, self.secrets)
+        self.context.finding(Finding(code, verdict, subject, summary, measured or {}), self.target.part)
 
     def _row(self, verdict: Verdict, code: str, summary: str) -> dict[str, JSON]:
         if code:
             self._find(code, verdict, f"{self.path} {summary}" if not self.target.label else summary)
         return make_row(self.target, verdict, summary)
+
+    def _hide(self, value: JSON) -> JSON:
+        """A result without the passwords, however short they are."""
+        if isinstance(value, str):
+            return hide(value, self.secrets)
+        if isinstance(value, list):
+            return [self._hide(item) for item in value]
+        if isinstance(value, dict):
+            return {key: self._hide(item) for key, item in value.items()}
+        return value
 
     def _encode(self, completed: Completed, status: int, kept: Kept) -> dict[str, JSON]:
         arguments = [hide(word, self.secrets) for word in completed.argv[1:]]

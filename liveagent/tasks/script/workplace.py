@@ -46,6 +46,11 @@ class Workplace:
     def combined(self) -> Path:
         return self.directory / "combined"
 
+    def forget_result(self) -> None:
+        """Remove what the script left: there may be a password in it that it was given."""
+        with contextlib.suppress(OSError):
+            self.result.unlink()
+
     @property
     def environment(self) -> dict[str, str]:
         return {
