@@ -576,6 +576,7 @@ def test_the_example_of_the_manual(bench: Bench, make_loop: MakeLoop) -> None:
     outcome = bench.run(make_script("mine", str(bench.path), header), storage=device, block="64k")
     assert (outcome.verdict, bench.heard.codes) == (Verdict.PASS, [])
     assert row(outcome)["arguments"] == [device, "bs=64K"]
+    assert outcome.summary == f"{Path(device).name}: exit status 0"
     (speed,) = row(outcome)["results"]
     assert speed["title"] == "Speed" and 0 < speed["value"] <= 4
 

@@ -157,8 +157,8 @@ def run_all(sit: Callable[[Target], None], targets: Sequence[Target], side_by_si
 
 def summarize(rows: Sequence[dict[str, JSON]]) -> str:
     """What one run says; of several, how many ended how."""
-    if len(rows) == 1 and not rows[0]["part"]:
-        return str(rows[0]["summary"])
+    if len(rows) == 1:
+        return ": ".join(filter(None, [rows[0]["label"], rows[0]["summary"]]))
     counts = collections.Counter(row["verdict"] for row in rows)
     words = ", ".join(f"{counts[verdict.value]} {verdict}" for verdict in Verdict if counts[verdict.value])
     return f"{len(rows)} runs: {words}"
