@@ -60,8 +60,8 @@ class Sitting:
 
     def _carry_out(self, place: Workplace, target: Target) -> dict[str, JSON]:
         arguments = make_arguments(self.header.parameters, self.options, target.values)
-        has_started = self._begin(target)
         kept = Kept(place)
+        has_started = self._begin(target)
         try:
             completed = self._call(place, kept, arguments, has_started)
         except CommandTimedOut as error:
