@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -99,6 +100,8 @@ def read_result(directory: Path) -> dict[str, Any] | None:
 def attach(places: Places, directory: Path) -> int:
     """Show a run from its beginning until it ends; the exit status is the run's."""
     reader = Reader(directory / EVENTS)
+    # As Ctrl-C does, so that the terminal is put back.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with open_display(sys.stdout, "Ctrl-C leaves, and the run goes on; `liveagent cancel` stops it") as display:
             while True:

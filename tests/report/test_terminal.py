@@ -14,9 +14,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from liveagent.events import Type
+from liveagent.lock import Lock
 from liveagent.report.spool import Reader, Spool
 from liveagent.report.terminal import DisplaySink, Plain, open_display
 from tests.conftest import REPOSITORY, need
@@ -199,3 +201,40 @@ def test_what_others_write_is_put_right(tmux: Tmux) -> None:
         stream.write("\x1b[8;1HBroadcast message from root@live")
     tmux.wait_for("Broadcast message")
     assert tmux.wait_for("sda ", "Ctrl-C leaves", before.splitlines()[7]) == before
+
+
+@pytest.mark.parametrize("way", ["C-c", "SIGTERM"])
+def test_attach_leaves_the_run_alone(tmp_path: Path, way: str) -> None:
+    """The command itself: two watch the same run; one that leaves says how to come back, and the run goes on."""
+    need(shutil.which("tmux"), "tmux")
+    directory = tmp_path / "state/runs" / RUN
+    directory.mkdir(parents=True)
+    (directory / "events.jsonl").write_bytes((SCREENS / "wipe.jsonl").read_bytes())
+    environment = {"LIVEAGENT_STATE_DIR": str(tmp_path / "state"), "LIVEAGENT_RUNTIME_DIR": str(tmp_path / "run")}
+    words = ["env", *(f"{name}={value}" for name, value in environment.items()), sys.executable, "-m", "liveagent"]
+    # The shell stays, so that what is left on the terminal can be looked at.
+    program = ["sh", "-c", 'trap : INT; "$@"; echo "status $?"; exec sleep 600', "sh", *words, "attach"]
+    terminals = []
+    with Lock(tmp_path / "run").held(RUN, "wipe", directory):
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            terminals.append(Tmux(tmp_path / name, 80, 24, *program))
+        try:
+            one, two = (terminal.wait_for("the others go on", "Ctrl-C leaves").splitlines() for terminal in terminals)
+            # Line 3 has the clock.
+            assert one[:2] + one[3:] == two[:2] + two[3:]
+            if way == "C-c":
+                terminals[0].run("send-keys", "C-c")
+            else:
+                shell = psutil.Process(int(terminals[0].run("display-message", "-p", "#{pane_pid}")))
+                shell.children()[0].terminate()
+            text = terminals[0].wait_for("status 0")
+            assert f"`liveagent attach {RUN}` comes back" in " ".join(text.split()) and "sda" not in text
+            assert terminals[0].run("display-message", "-p", "#{cursor_flag} #{alternate_on}").split() == ["1", "0"]
+            # The other one goes on watching, until the end.
+            with (directory / "events.jsonl").open("ab") as file:
+                file.write((SCREENS / "wipe-end.jsonl").read_bytes())
+            assert "FAIL: slot 3, sdc WWZ00K02L" in terminals[1].wait_for("The machine has a fault", "status 1")
+        finally:
+            for terminal in terminals:
+                terminal.close()
