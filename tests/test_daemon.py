@@ -102,6 +102,11 @@ class Service:
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*self.program, *words], env=self.environment, capture_output=True, text=True, timeout=60)
 
+    @property
+    def motd(self) -> str:
+        """What who logs in is told, on one line."""
+        return " ".join((self.directory / "run/motd").read_text().split())
+
     def stop(self, process: subprocess.Popen[bytes]) -> int:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
@@ -163,6 +168,7 @@ def test_the_whole_way(service: Service, console: Console, make_loop: MakeLoop, 
         assert receiver.wait(last, 30)
         assert service.notify.recv(64) == b"READY=1"
         assert service.stop(process) == 0
+    assert "idle" in service.motd and "last result: PASS: wipe: 1 disk erased" in service.motd
     result = service.result()
     assert "PASS" in (service.runs()[-1] / "report.html").read_text()
     assert MARK not in backing(device).read_bytes()
@@ -217,6 +223,7 @@ def test_killed_in_the_middle_starts_nothing_anew(
         service.configure({"callback": receiver.url}, {"disks": device, "passes": "35"})
         process = service.start("wipe")
         console.wait_for("/35")
+        assert "running wipe since" in service.motd
         process.kill()
         process.wait(30)
         written = backing(device).read_bytes()
@@ -229,6 +236,7 @@ def test_killed_in_the_middle_starts_nothing_anew(
     assert backing(device).read_bytes() == written
     result = service.result()
     assert result["verdict"] == "unknown"
+    assert "running" not in service.motd and "last result: UNKNOWN: " in service.motd
     arrived = [json.loads(line) for line in arrivals(tmp_path)]
     assert [int(event["sequence"]) for event in arrived] == list(range(1, last + 1))
     assert arrived[-1]["type"] == "liveagent.run.finished"
@@ -253,6 +261,7 @@ def test_idle(service: Service, console: Console) -> None:
     console.wait_for("idle: no task was asked for")
     assert service.notify.recv(64) == b"READY=1"
     assert json.loads(service.command("status", "--json").stdout)["state"] == "idle"
+    assert "idle; `liveagent list`" in service.motd and "last result" not in service.motd
     assert service.stop(process) == 0
     assert service.runs() == []
 

@@ -23,7 +23,7 @@ from liveagent.engine import (
 )
 from liveagent.events import Event, Finding, Result, TaskResult, Type, Verdict, worst
 from liveagent.host import Host
-from liveagent.machine import Identity, Live, Machine
+from liveagent.machine import Identity, Live, Machine, Nic
 from liveagent.options import LIST, TEXT, Fault, option
 from liveagent.plan import Plan, Step
 from liveagent.report.spool import Spool, read_events
@@ -148,6 +148,14 @@ def test_order(bench: Bench) -> None:
     assert shown == [("run.started", ""), *steps, ("run.finished", "")]
     started = bench.events[0].data
     assert started["machine"]["serial"] == "CZ1234" and [t["task"] for t in started["plan"]["tasks"]] == begun
+
+
+def test_the_first_event_says_where(bench: Bench) -> None:
+    """Whoever sees the run knows under which addresses the machine can be reached, also where nothing runs."""
+    nics = (Nic("eth0", "aa:bb", ("10.0.0.5", "2001:db8::5"), True, 1000), Nic("eth1", "aa:bc", (), None, None))
+    plan = make_plan(faults=(Fault("plan.option.word", "here", "no"),))
+    report_faults(bench.spool.emit, bench.spool, dataclasses.replace(MACHINE, nics=nics), plan)
+    assert bench.events[0].data["addresses"] == ["10.0.0.5", "2001:db8::5"]
 
 
 def test_result_is_the_last_event(bench: Bench) -> None:

@@ -88,6 +88,7 @@ def write_fragments(directory: Path, lines: Sequence[str]) -> None:
         path = directory / name
         fresh = directory / f"{name}.new"
         try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o755)
             fresh.write_text(content, encoding="utf-8", errors="replace")
             fresh.chmod(0o644)
             fresh.replace(path)

@@ -50,9 +50,9 @@ def list_troubles(result: Mapping[str, Any]) -> list[Trouble]:
     troubles = [make_trouble(finding, slots) for finding in findings]
     told = {trouble.part for trouble in troubles if trouble.verdict not in GOOD}
     for disk in _disks(result):
-        if _part(disk) not in told:
+        if disk.get("verdict") and _part(disk) not in told:
             summary = str(disk.get("summary") or "")
-            troubles.append(Trouble(str(disk.get("verdict")), _part(disk), summary, slots.get(_part(disk), "")))
+            troubles.append(Trouble(str(disk["verdict"]), _part(disk), summary, slots.get(_part(disk), "")))
     return sorted((one for one in troubles if one.verdict not in GOOD), key=lambda one: rank(one.verdict))
 
 
@@ -63,7 +63,9 @@ def make_trouble(finding: Mapping[str, Any], slots: Mapping[str, str]) -> Troubl
 
 def _disks(result: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
     for task in result.get("tasks", ()):
-        yield from (task.get("data") or {}).get("disks", ())
+        # Each task's data is its own: what it calls disks may be anything.
+        rows = (task.get("data") or {}).get("disks")
+        yield from (row for row in rows if isinstance(row, Mapping)) if isinstance(rows, (list, tuple)) else ()
 
 
 def _part(disk: Mapping[str, Any]) -> str:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from liveagent.boot import Request
 from liveagent.events import Finding, Result, TaskResult, Verdict
 from liveagent.host import ENVIRONMENT, Host
+from liveagent.machine import Identity, Live, Machine
+from liveagent.plan import Plan, Step
 from liveagent.report.identify import choose_slots, light_up
+from liveagent.session import Places, Session
+from liveagent.settings import AgentSettings
+from liveagent.tasks import Context, NoOptions, Outcome, Task
 
 DISKS = {"sda": "/dev/sda", "sdb": "/dev/sdb", "nvme0n1": "/dev/nvme0n1"}
 
@@ -98,3 +105,27 @@ def test_tools_that_are_not_there(tmp_path: Path) -> None:
         "the slot of /dev/sda does not blink: ledctl is not installed, ignoring",
         "the slot of /dev/nvme0n1 does not blink: ledctl is not installed, ignoring",
     ]
+
+
+class Failing(Task):
+    """A task that finds a fault of the machine."""
+
+    name = "failing"
+    summary = "a task of this test"
+
+    def run(self, context: Context, options: Any) -> Outcome:
+        context.finding(find("memory DIMM_A1"))
+        return Outcome(Verdict.FAIL, "one part has a fault")
+
+
+@pytest.mark.parametrize(("identify", "lit"), [(True, ["ipmitool chassis identify force"]), (False, [])])
+def test_only_on_request(tmp_path: Path, identify: bool, lit: list[str]) -> None:
+    """A whole run: the lights come after its last event, and only where `identify` asks for them."""
+    host = make_tools(tmp_path, ipmitool="", ledctl="")
+    machine = Machine(Identity("CZ1234", None, None, None, None, None, None), (), (), Live(True, "the test says so"))
+    session = Session(host, Places(tmp_path / "state", tmp_path / "run"), machine, lambda text: None, lambda reader: ())
+    plan = Plan("failing", (Step(Failing(), NoOptions()),), AgentSettings(identify=identify))
+    ended = session.run(plan, Request(None, {}))
+    ended.close()
+    assert ended.result.verdict is Verdict.FAIL
+    assert told(tmp_path) == lit

@@ -95,7 +95,8 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCa
     """A run goes on without it."""
     spool = Spool(tmp_path / RUN, RUN, "/liveagent/S")
     event = spool.emit(Type.RUN_STARTED, {"agent": "1", "plan": {"tasks": []}, "machine": {}})
-    login = Login(Reader(spool.path, spool=spool), tmp_path / "nowhere", "")
+    (tmp_path / "file").write_text("in the place of a directory")
+    login = Login(Reader(spool.path, spool=spool), tmp_path / "file", "")
     assert event and login.run_once() and login.delivered == event.sequence
     assert "Failed to write" in caplog.text
     spool.close()
