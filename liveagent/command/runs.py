@@ -17,7 +17,7 @@ from liveagent.report import undelivered
 from liveagent.report.lines import render_progress
 from liveagent.report.spool import EVENTS, Reader, read_events
 from liveagent.report.terminal import open_display
-from liveagent.report.troubles import find_slots, make_trouble
+from liveagent.report.troubles import find_slots, list_disks, make_trouble
 from liveagent.report.words import print_lines
 from liveagent.session import Places
 
@@ -149,10 +149,11 @@ def render_result(document: Mapping[str, Any]) -> list[str]:
     slots = find_slots(document)
     for task in document["tasks"]:
         lines += ["", f"{task['task']}: {str(task['verdict']).upper()}: {task['summary']}"]
-        for disk in task.get("data", {}).get("disks", ()):
+        for disk in list_disks(task):
             slot = f"slot {disk['slot']}, " if disk.get("slot") else ""
-            name = f"{slot}{disk['path']} {disk['serial']}".strip()
-            lines.append(f"  {name}: {disk['verdict'].upper()}, {disk['status']}: {disk['summary']}")
+            name = f"{slot}{disk.get('path') or ''} {disk.get('serial') or ''}".strip()
+            state = ", ".join(str(word) for word in (disk["verdict"].upper(), disk.get("status")) if word)
+            lines.append(f"  {name}: {state}: {disk.get('summary')}")
         lines += [f"  {make_trouble(finding, slots)} [{finding['code']}]" for finding in task["findings"]]
     lines += [str(make_trouble(finding, slots)) for finding in document.get("findings", ())]
     return lines

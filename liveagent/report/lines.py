@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 import time
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Any, Callable
 
 from liveagent.events import Event, Type
 from liveagent.report.banner import render_banner
-from liveagent.report.troubles import find_slots, make_trouble
+from liveagent.report.troubles import find_slots, make_trouble, only_mapping, only_mappings
 
 WIDTH = 79
 # At most one line of progress a second a part.
@@ -33,12 +34,14 @@ class Lines:
         self._shown: dict[str, float] = {}
 
     def render(self, event: Event) -> list[str]:
-        """The lines of an event; none for one that people need not see."""
-        if event.type is Type.PROGRESS:
-            return self._progress(event)
-        render = _RENDER.get(event.type)
+        """The lines of an event; none for one that people need not see. One that is broken says so, and no more."""
+        render = self._progress if event.type is Type.PROGRESS else _RENDER.get(event.type)
+        try:
+            texts = render(event) if render else []
+        except Exception as error:
+            texts = [describe_broken(event, error)]
         # Names and messages are the hardware's and the tools' own: they may hold anything, also more lines.
-        return [clean(line) for text in (render(event) if render else []) for line in text.split("\n")]
+        return [clean(line) for text in texts for line in text.split("\n")]
 
     def _progress(self, event: Event) -> list[str]:
         now = self._clock()
@@ -50,7 +53,7 @@ class Lines:
 
 def render_progress(subject: str, data: Mapping[str, Any]) -> str:
     """`wipe/sda  overwrite  42%  1.2 GB of 4.0 GB  180 MB/s  2m 10s left`."""
-    done, total = float(data.get("done") or 0), float(data.get("total") or 0)
+    done, total = to_number(data.get("done")) or 0.0, to_number(data.get("total")) or 0.0
     words = [subject, str(data.get("label") or "")]
     if total > 0:
         # Rounded down: 100% is the end, and nothing before it.
@@ -63,7 +66,7 @@ def render_progress(subject: str, data: Mapping[str, Any]) -> str:
 def render_pace(data: Mapping[str, Any]) -> list[str]:
     """`180 MB/s` and `2m 10s left`, as far as they are known."""
     words = []
-    rate, eta = data.get("rate"), data.get("eta")
+    rate, eta = to_number(data.get("rate")), to_number(data.get("eta"))
     if rate is not None:
         words.append(render_rate(rate, str(data.get("unit"))))
     if eta is not None:
@@ -98,14 +101,14 @@ def render_duration(seconds: float) -> str:
 
 
 def _run_started(event: Event) -> list[str]:
-    plan, machine = event.data.get("plan", {}), event.data.get("machine", {})
-    names = ", ".join(task["task"] for task in plan.get("tasks", ())) or "nothing to run"
+    plan, machine = only_mapping(event.data.get("plan")), only_mapping(event.data.get("machine"))
+    names = ", ".join(str(task.get("task")) for task in only_mappings(plan.get("tasks"))) or "nothing to run"
     who = " ".join(str(machine[key]) for key in ("vendor", "product", "serial") if machine.get(key))
     return [*fold(f"liveagent {event.data.get('agent', '')}: run {event.run}: {names}"), *([who] if who else [])]
 
 
 def _step_started(event: Event) -> list[str]:
-    options = event.data.get("options") or {}
+    options = only_mapping(event.data.get("options"))
     shown = [
         f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}"
         for name, value in options.items()
@@ -131,11 +134,11 @@ def _run_finished(event: Event) -> list[str]:
     """The parts first: on a console of 24 lines the verdict has to be what is left on it."""
     data, lines = event.data, [""]
     slots = find_slots(data)
-    for task in data.get("tasks", ()):
-        lines.append(f"{task['task']}: {str(task['verdict']).upper()}: {task['summary']}")
-        lines += [f"  {make_trouble(finding, slots)}" for finding in task.get("findings", ())]
-    lines += [f"  {make_trouble(finding, slots)}" for finding in data.get("findings", ())]
-    verdict, serial = str(data.get("verdict")), (data.get("machine") or {}).get("serial")
+    for task in only_mappings(data.get("tasks")):
+        lines.append(f"{task.get('task')}: {str(task.get('verdict')).upper()}: {task.get('summary')}")
+        lines += [f"  {make_trouble(finding, slots)}" for finding in only_mappings(task.get("findings"))]
+    lines += [f"  {make_trouble(finding, slots)}" for finding in only_mappings(data.get("findings"))]
+    verdict, serial = str(data.get("verdict")), only_mapping(data.get("machine")).get("serial")
     lines += ["", *render_banner(verdict), "", f"run {event.run}" + (f" on {serial}" if serial else "")]
     return lines + fold(ADVICE.get(verdict, ""))
 
@@ -143,6 +146,23 @@ def _run_finished(event: Event) -> list[str]:
 def fold(text: str, width: int = WIDTH) -> list[str]:
     """Our own words within the width of a serial console; what tools say is left as it is, to be searched for."""
     return textwrap.wrap(text, max(20, width), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def describe_broken(event: Event, error: Exception) -> str:
+    """What stands in the place of an event that cannot be shown."""
+    subject = f" of {event.subject}" if event.subject else ""
+    return f"event {event.sequence}{subject} cannot be shown ({type(error).__name__}: {error}); the run's record has it"
+
+
+def to_number(value: object) -> float | None:
+    """A figure to count with; None for what is none, or larger than anything that is measured."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def clean(text: str) -> str:

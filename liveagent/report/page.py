@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from liveagent.report.lines import render_bytes, render_duration
+from liveagent.report.troubles import list_disks
 
 if TYPE_CHECKING:
     import jinja2
@@ -25,4 +26,5 @@ def make_environment() -> jinja2.Environment:
     )
     environment.filters["bytes"] = render_bytes
     environment.filters["duration"] = render_duration
+    environment.filters["disks"] = list_disks
     return environment

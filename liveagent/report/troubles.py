@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from liveagent.events import WORST_FIRST
@@ -39,33 +39,46 @@ def rank(verdict: str) -> int:
 
 def find_slots(result: Mapping[str, Any]) -> dict[str, str]:
     """The slots of a result's disks, by the part as findings name it."""
-    return {_part(disk): str(disk["slot"]) for disk in _disks(result) if disk.get("slot")}
+    disks = itertools.chain(*map(_disks, only_mappings(result.get("tasks"))))
+    return {_part(disk): str(disk["slot"]) for disk in disks if disk.get("slot")}
 
 
 def list_troubles(result: Mapping[str, Any]) -> list[Trouble]:
     """The worst first, and else as they came; a disk is named also where no finding is about it."""
     slots = find_slots(result)
-    tasks = result.get("tasks", ())
-    findings = itertools.chain(*(task.get("findings", ()) for task in tasks), result.get("findings", ()))
+    tasks = only_mappings(result.get("tasks"))
+    findings = itertools.chain(*(only_mappings(one.get("findings")) for one in (*tasks, result)))
     troubles = [make_trouble(finding, slots) for finding in findings]
     told = {trouble.part for trouble in troubles if trouble.verdict not in GOOD}
-    for disk in _disks(result):
-        if disk.get("verdict") and _part(disk) not in told:
+    for disk in itertools.chain(*map(list_disks, tasks)):
+        if _part(disk) not in told:
             summary = str(disk.get("summary") or "")
-            troubles.append(Trouble(str(disk["verdict"]), _part(disk), summary, slots.get(_part(disk), "")))
+            troubles.append(Trouble(disk["verdict"], _part(disk), summary, slots.get(_part(disk), "")))
     return sorted((one for one in troubles if one.verdict not in GOOD), key=lambda one: rank(one.verdict))
 
 
 def make_trouble(finding: Mapping[str, Any], slots: Mapping[str, str]) -> Trouble:
-    part = str(finding["part"])
-    return Trouble(str(finding["verdict"]), part, str(finding["summary"]), slots.get(part, ""))
+    part = str(finding.get("part"))
+    return Trouble(str(finding.get("verdict")), part, str(finding.get("summary")), slots.get(part, ""))
 
 
-def _disks(result: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    for task in result.get("tasks", ()):
-        # Each task's data is its own: what it calls disks may be anything.
-        rows = (task.get("data") or {}).get("disks")
-        yield from (row for row in rows if isinstance(row, Mapping)) if isinstance(rows, (list, tuple)) else ()
+def list_disks(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The disks that a task has judged. Under that name a drop-in may keep anything: what has no verdict is none."""
+    return [disk for disk in _disks(task) if isinstance(disk.get("verdict"), str) and disk["verdict"] in _RANK]
+
+
+def only_mapping(value: object) -> Mapping[str, Any]:
+    """Of a document that others filled: the object that should be there, or an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def only_mappings(value: object) -> list[Mapping[str, Any]]:
+    """The same for a list of objects: those of its entries that are some."""
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, (list, tuple)) else []
+
+
+def _disks(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return only_mappings(only_mapping(task.get("data")).get("disks"))
 
 
 def _part(disk: Mapping[str, Any]) -> str:

@@ -12,8 +12,8 @@ import datetime
 import re
 
 from liveagent.events import WORST_FIRST, Event, Type
-from liveagent.report.lines import clean
-from liveagent.report.troubles import GOOD, list_troubles, rank
+from liveagent.report.lines import clean, describe_broken, to_number
+from liveagent.report.troubles import GOOD, list_troubles, only_mapping, only_mappings, rank
 
 LINES = 100
 FINDINGS = 50
@@ -86,10 +86,15 @@ class View:
         self.troubles: tuple[Line, ...] = ()
 
     def feed(self, event: Event) -> None:
-        """Take the next event; one that people need not see changes nothing."""
+        """Take the next event; one that people need not see changes nothing, and one that is broken only says so."""
         take = _TAKE.get(event.type)
-        if take:
+        if not take:
+            return
+        try:
             take(self, event)
+        except Exception as error:
+            # Those behind it in the record are shown all the same.
+            self.say(describe_broken(event, error))
 
     def say(self, text: str) -> None:
         """Take a line of the agent's own that is no event: a countdown, a receiver that does not answer.
@@ -114,13 +119,13 @@ class View:
         return max((row.eta for row in self.list_rows() if row.eta is not None and not row.verdict), default=None)
 
     def _run_started(self, event: Event) -> None:
-        data, machine = event.data, event.data.get("machine") or {}
+        data, machine = event.data, only_mapping(event.data.get("machine"))
         self.run, self.started = cut(event.run), parse_time(event.time)
         self.agent, self.image = cut(data.get("agent")), cut(data.get("image"))
         self.serial = cut(machine.get("serial"))
         self.product = " ".join(cut(machine[name]) for name in ("vendor", "product") if machine.get(name))
         self.addresses = tuple(cut(address) for address in data.get("addresses") or ())
-        self.tasks = {cut(task["task"]): "" for task in (data.get("plan") or {}).get("tasks", ())}
+        self.tasks = {cut(task.get("task")): "" for task in only_mappings(only_mapping(data.get("plan")).get("tasks"))}
 
     def _step_started(self, event: Event) -> None:
         step, part = _split(event.subject)
@@ -128,13 +133,13 @@ class View:
             self.step = step
             self.tasks[step] = "running"
             return
-        options = event.data.get("options") or {}
+        options = only_mapping(event.data.get("options"))
         row = self._row(event.subject)
         row.serial, row.label = cut(options.get("serial")), cut(options.get("technique"))
 
     def _step_finished(self, event: Event) -> None:
         step, part = _split(event.subject)
-        verdict, data = cut(event.data.get("verdict")), event.data.get("data") or {}
+        verdict, data = cut(event.data.get("verdict")), only_mapping(event.data.get("data"))
         if not part:
             self.tasks[step] = verdict
             if event.subject not in self.rows:
@@ -147,9 +152,9 @@ class View:
     def _progress(self, event: Event) -> None:
         data, row = event.data, self._row(event.subject)
         row.label, row.unit = cut(data.get("label")), cut(data.get("unit"))
-        row.done, row.total = _number(data.get("done")) or 0.0, _number(data.get("total")) or 0.0
-        row.rate, row.eta = _number(data.get("rate")), _number(data.get("eta"))
-        row.temperature = _number(data.get("temperature"))
+        row.done, row.total = to_number(data.get("done")) or 0.0, to_number(data.get("total")) or 0.0
+        row.rate, row.eta = to_number(data.get("rate")), to_number(data.get("eta"))
+        row.temperature = to_number(data.get("temperature"))
 
     def _output(self, event: Event) -> None:
         step, part = _split(event.subject)
@@ -169,8 +174,9 @@ class View:
         troubles = list_troubles(event.data)[:ROWS]
         self.troubles = tuple(Line(cut(f"{one.where}: {one.summary}"), verdict=cut(one.verdict)) for one in troubles)
         # Of a record that was thinned or broken off the last event alone may have said it.
-        self.serial = self.serial or cut((event.data.get("machine") or {}).get("serial"))
-        self.tasks.update((cut(task["task"]), cut(task["verdict"])) for task in event.data.get("tasks", ()))
+        self.serial = self.serial or cut(only_mapping(event.data.get("machine")).get("serial"))
+        tasks = only_mappings(event.data.get("tasks"))
+        self.tasks.update((cut(task.get("task")), cut(task.get("verdict"))) for task in tasks)
 
     def _row(self, subject: str) -> Row:
         if subject not in self.rows:
@@ -216,7 +222,3 @@ def parse_time(text: str) -> float | None:
 def _split(subject: str) -> tuple[str, str]:
     step, _, part = cut(subject).partition("/")
     return step, part
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

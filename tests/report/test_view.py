@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from liveagent.events import Event, Type
+from liveagent.report.lines import Lines
 from liveagent.report.paint import Painter
 from liveagent.report.screen import render
 from liveagent.report.spool import Reader, read_events
@@ -114,6 +115,50 @@ def test_a_task_without_parts() -> None:
     """A script that says how far it is has a row of its own name."""
     view = begun(progress("wipe", 50))
     assert any(line.startswith("wipe ") and "50%" in line for line in show(view))
+
+
+BROKEN: list[object] = [None, "text", 7, [], {}, ["text", None, 7, [[]], {}], {"disks": 7}, {"tasks": [{"data": []}]}]
+DISKS: list[object] = [
+    *({"disks": one} for one in BROKEN),
+    {"disks": [{"verdict": []}, {"name": [], "slot": {}}, {"name": "sda", "health": "ok"}]},
+]
+
+
+@pytest.mark.parametrize("value", [*BROKEN, *DISKS, 10**400, float("inf"), float("nan")])
+def test_what_others_filled_breaks_nothing(value: object) -> None:
+    """A drop-in task's data may hold anything: whatever stands in an event, all else is shown."""
+    view, lines = begun(), Lines()
+    for type in Type:
+        fields = dict.fromkeys(["plan", "machine", "addresses", "options", "data", "tasks", "findings", "done"], value)
+        figures = dict.fromkeys(["total", "rate", "eta", "temperature", "line", "part", "summary"], value)
+        for broken in (
+            event(type, {**fields, **figures, "verdict": "fail"}, "wipe"),
+            event(type, {**fields, **figures, "verdict": "warn"}, "wipe/sda"),
+        ):
+            view.feed(broken)
+            lines.render(broken)
+        show(view)
+    view = begun(progress("wipe/sda", done=50, rate=value, eta=value, temperature=value))
+    assert any("50%" in line for line in show(view))
+    good = {"verdict": "fail", "part": "fan 1", "summary": "stands still", "code": "x"}
+    task = {"task": "mine", "verdict": "fail", "summary": "s", "findings": [value, good], "data": value}
+    end = event(Type.RUN_FINISHED, {"verdict": "fail", "summary": "s", "tasks": [value, task], "machine": value})
+    view.feed(end)
+    assert "fan 1: stands still" in [line.text for line in view.troubles]
+    assert "  FAIL: fan 1: stands still" in lines.render(end)
+
+
+def test_an_event_that_cannot_be_shown_says_so() -> None:
+    """Neither is it passed over in silence, nor are those behind it."""
+
+    class Odd(str):
+        def __str__(self) -> str:
+            raise ValueError("odd")
+
+    broken = event(Type.OUTPUT, {"line": Odd()}, "wipe/sda")
+    words = "event 1 of wipe/sda cannot be shown (ValueError: odd); the run's record has it"
+    assert any(words in line for line in show(begun(broken, progress("wipe/sdb"))))
+    assert Lines().render(broken) == [words]
 
 
 # -- more than there is room for --------------------------------------------------------------------
