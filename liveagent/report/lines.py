@@ -172,6 +172,11 @@ def clean(text: str) -> str:
     return "".join(character if character.isprintable() or character == "\t" else "?" for character in text)
 
 
+def clean_lines(text: str) -> str:
+    """The same for what may be of several lines."""
+    return "\n".join(map(clean, text.split("\n")))
+
+
 _RENDER: Mapping[Type, Callable[[Event], list[str]]] = {
     Type.RUN_STARTED: _run_started,
     Type.RUN_FINISHED: _run_finished,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import time
@@ -12,7 +13,7 @@ import click
 
 from liveagent.events import Event, Type
 from liveagent.report.banner import render_banner
-from liveagent.report.lines import Lines, clean
+from liveagent.report.lines import Lines, clean_lines
 from liveagent.report.sink import Sink
 from liveagent.report.spool import Reader
 from liveagent.report.words import print_lines
@@ -22,6 +23,8 @@ REDRAW = 0.25
 WHOLE = 5.0
 # What a serial line without a size of its own has.
 WIDTH, HEIGHT = 80, 24
+# So much of what was said stands below the screen when it is left.
+SAID = 1000
 
 
 class Display(Protocol):
@@ -80,7 +83,7 @@ class Plain:
                 click.echo(line, file=self._stream)
 
     def say(self, text: str) -> None:
-        click.echo(text, err=True)
+        click.echo(clean_lines(text), err=True)
 
     def close(self) -> None:
         """There is nothing to put back."""
@@ -98,9 +101,10 @@ class Live:
         self._hint = hint
         self._clock = clock
         self._view = View()
-        # What was said, and how much of it is in the view: any thread may say, only one may change the view.
-        self._said: list[str] = []
-        self._heard = 0
+        # What was said, and what of it is not in the view yet: any thread may say, only one may change the view.
+        self._said: collections.deque[str] = collections.deque(maxlen=SAID)
+        self._unheard: collections.deque[str] = collections.deque(maxlen=SAID)
+        self._has_dropped = False
         encoding = str(getattr(stream, "encoding", "") or "").lower()
         self._painter = Painter(plain=not encoding.startswith("utf"))
         self._is_open = self._is_over = False
@@ -114,13 +118,12 @@ class Live:
             return
         for event in events:
             self._view.feed(event)
-        said = self._said[self._heard :]
-        self._heard += len(said)
-        for text in said:
-            self._view.say(text)
+        self._is_stale |= bool(events or self._unheard)
+        while self._unheard:
+            self._view.say(self._unheard.popleft())
         now = time.monotonic()
         # The clock in the head moves also where nothing else does.
-        self._is_stale |= bool(events or said) or int(now) != int(self._drawn)
+        self._is_stale |= int(now) != int(self._drawn)
         if events and events[-1].type is Type.RUN_FINISHED:
             self.close()
             self._print_end(events[-1])
@@ -128,11 +131,14 @@ class Live:
             self._draw(now)
 
     def say(self, text: str) -> None:
-        # Once in the picture, where it is seen now, and once below it, where it stays.
+        text = clean_lines(text)
         if self._is_over:
             click.echo(text, err=True)
-        else:
-            self._said.append(clean(text))
+            return
+        # Once in the picture, where it is seen now, and once below it, where it stays.
+        self._has_dropped |= len(self._said) == SAID
+        self._said.append(text)
+        self._unheard.append(text)
 
     def close(self) -> None:
         from liveagent.report.paint import LEAVE
@@ -142,6 +148,8 @@ class Live:
         self._is_over = True
         if self._is_open:
             self._write(LEAVE)
+        if self._has_dropped:
+            click.echo("[earlier lines dropped]", err=True)
         for text in self._said:
             click.echo(text, err=True)
 

@@ -20,7 +20,7 @@ import pytest
 from liveagent.events import Type
 from liveagent.lock import Lock
 from liveagent.report.spool import Reader, Spool
-from liveagent.report.terminal import DisplaySink, Plain, open_display
+from liveagent.report.terminal import SAID, DisplaySink, Live, Plain, open_display
 from tests.conftest import REPOSITORY, need
 from tests.report.emulator import SCREENS, Tmux, compare
 
@@ -34,10 +34,11 @@ from liveagent.report.spool import Reader, read_events
 from liveagent.report.terminal import DisplaySink, open_display
 path = Path(sys.argv[1])
 with open_display(sys.stderr, "a hint") as display:
-    display.say("said before \x1b[2J")
+    display.say("said before \x1b[2J\\nand more")
     sink = DisplaySink(Reader(path), display)
     sink.start()
     print("drained", sink.drain(read_events(path)[-1].sequence, 30), "stopped", sink.stop(30), flush=True)
+    display.say("said after \x1b[2J\\nand no more")
 print("the document", flush=True)
 """
 
@@ -92,7 +93,7 @@ def test_the_end_stays(record: Path) -> None:
     plain = ESCAPE.sub("", text)
     assert "#####" in plain and f"run {RUN} on CZ1234" in plain and "The machine has a fault" in plain
     # What was said meanwhile is not lost with the screen it was said on.
-    assert "said before ?[2J" in plain
+    assert "said before ?[2J\r\nand more\r\n" in plain and "said after ?[2J\r\nand no more\r\n" in plain
     assert "\x1b[2J" not in text
 
 
@@ -105,7 +106,8 @@ def test_colours(record: Path) -> None:
 def test_dumb_terminal(record: Path) -> None:
     """A terminal that cannot move its cursor gets plain lines."""
     text, out = show(record, "dumb")
-    assert "\x1b" not in text.replace("said before \x1b[2J", "") and "░" not in text
+    assert "\x1b" not in text and "░" not in text
+    assert "said before ?[2J\r\nand more\r\n" in text and "said after ?[2J\r\nand no more\r\n" in text
     assert "wipe/sda  overwrite  0%  0 B of 4.00 GB  180 MB/s" in text
     assert out == "drained True stopped True\nthe document\n"
 
@@ -126,6 +128,18 @@ def test_pipe(record: Path) -> None:
         "wipe/sdb  overwrite  0%  0 B of 4.00 GB  180 MB/s",
     ]
     assert "\x1b" not in stream.getvalue()
+
+
+def test_what_is_said_for_weeks_stays_small(capsys: pytest.CaptureFixture[str]) -> None:
+    """Below the screen stands the newest, and that there was more."""
+    display = Live(io.StringIO())
+    for number in range(3 * SAID):
+        display.say(f"line {number}")
+        if number % 100 == 0:
+            display.show([])
+    display.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["[earlier lines dropped]", *(f"line {number}" for number in range(2 * SAID, 3 * SAID))]
 
 
 # -- on a terminal emulator -------------------------------------------------------------------------
