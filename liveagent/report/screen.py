@@ -7,7 +7,7 @@ never a colour alone.
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Group
@@ -61,14 +61,24 @@ def _render_head(view: View, width: int, now: float) -> list[Text]:
     build = " ".join(word for word in (f"liveagent {view.agent}", view.image and f"  {view.image}") if word)
     serial = Text.assemble("serial ", (view.serial or "unknown", "bold"))
     place = [_spread(Text(view.product), Text(", ".join(view.addresses)), width)]
-    steps = (_render_step(name, state) for name, state in view.tasks.items())
     return [
         _spread(Text(build), serial, width),
         *(place if view.product or view.addresses else []),
         _spread(Text(f"run {view.run}"), Text(_render_clock(view, now)), width),
-        Text(" > ").join(steps),
+        _render_steps(view.tasks, width),
         _rule(width),
     ]
+
+
+def _render_steps(tasks: Mapping[str, str], width: int) -> Text:
+    """Where not all fit: those that are over give way, the first of them first, to the one that runs."""
+    steps = [_render_step(name, state) for name, state in tasks.items()]
+    over = next((number for number, state in enumerate(tasks.values()) if state in ("", "running")), 0)
+    for number in range(over + 1):
+        line = Text(" > ").join([*([Text(MORE)] if number else []), *steps[number:]])
+        if line.cell_len <= width:
+            break
+    return line
 
 
 def _render_step(name: str, state: str) -> Text:
@@ -100,7 +110,7 @@ def _render_running(view: View, width: int, height: int) -> list[Text]:
 
 def _render_rows(view: View, width: int, room: int) -> list[Text]:
     rows = view.list_rows()
-    too_many = len(rows) > room or view.forgotten > 0
+    too_many = len(rows) > room or bool(view.forgotten)
     shown = choose_rows(rows, room - too_many)
     columns = Columns(rows, width)
     lines = [columns.render(row) for row in shown]
@@ -110,11 +120,13 @@ def _render_rows(view: View, width: int, room: int) -> list[Text]:
     return lines
 
 
-def _render_more(hidden: Iterable[Row], forgotten: int) -> str:
+def _render_more(hidden: Iterable[Row], forgotten: Mapping[str, int]) -> str:
     """`and 12 more: 9 running, 3 PASS`."""
-    states = collections.Counter(row.verdict.upper() or "running" for row in sorted(hidden, key=lambda row: row.rank))
-    states.update({"ended long ago": forgotten} if forgotten else {})
-    return f"and {sum(states.values())} more: " + ", ".join(f"{count} {state}" for state, count in states.items())
+    counts = collections.Counter(row.verdict for row in hidden)
+    counts.update(forgotten)
+    verdicts = sorted(counts, key=lambda verdict: Row("", "", verdict=verdict).rank)
+    states = ", ".join(f"{counts[verdict]} {verdict.upper() or 'running'}" for verdict in verdicts)
+    return f"and {sum(counts.values())} more: {states}"
 
 
 def _render_tail(lines: Sequence[Line], width: int, room: int) -> list[Text]:

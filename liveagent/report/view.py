@@ -19,7 +19,8 @@ LINES = 100
 FINDINGS = 50
 ROWS = 500
 TEXT = 400
-_FIGURES = re.compile(r"\d+")
+# The seconds that are left, as a countdown says them.
+_COUNTED = re.compile(r"\b(in|another) \d+ s\b")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +79,8 @@ class View:
         self.tasks: dict[str, str] = {}
         self.step = ""
         self.rows: dict[str, Row] = {}
-        self.forgotten = 0
+        # How many of the step's rows are not held any more, by their verdict ("" while they moved).
+        self.forgotten: collections.Counter[str] = collections.Counter()
         self.lines: collections.deque[Line] = collections.deque(maxlen=LINES)
         self.findings: collections.deque[Line] = collections.deque(maxlen=FINDINGS)
         self.verdict = self.summary = ""
@@ -99,14 +101,11 @@ class View:
     def say(self, text: str) -> None:
         """Take a line of the agent's own that is no event: a countdown, a receiver that does not answer.
 
-        One that says the same again with other figures takes the place of the last one: a countdown counts in place.
+        A countdown counts in place. Other figures are news: an address, a disk, a number of tries.
         """
         for line in filter(None, map(cut, text.split("\n"))):
-            if (
-                self.lines
-                and not self.lines[-1].part
-                and _FIGURES.sub("", self.lines[-1].text) == _FIGURES.sub("", line)
-            ):
+            last = self.lines[-1] if self.lines else None
+            if last and not last.part and _COUNTED.sub("", last.text) == _COUNTED.sub("", line):
                 self.lines.pop()
             self.lines.append(Line(line))
 
@@ -131,6 +130,7 @@ class View:
         step, part = _split(event.subject)
         if not part:
             self.step = step
+            self.forgotten.clear()
             self.tasks[step] = "running"
             return
         options = only_mapping(event.data.get("options"))
@@ -181,13 +181,17 @@ class View:
     def _row(self, subject: str) -> Row:
         if subject not in self.rows:
             if len(self.rows) >= ROWS:
-                # Of what ended well nothing is lost; else the oldest goes.
-                gone = next((key for key, row in self.rows.items() if row.verdict in GOOD), next(iter(self.rows)))
-                del self.rows[gone]
-                self.forgotten += 1
+                self._forget()
             step, part = _split(subject)
             self.rows[subject] = Row(step, part or step)
         return self.rows[subject]
+
+    def _forget(self) -> None:
+        """Let a row go: of a step that is over, else what ended well, else what moves; the oldest of them."""
+        key, row = max(self.rows.items(), key=lambda item: (item[1].step != self.step, item[1].rank))
+        del self.rows[key]
+        if row.step == self.step:
+            self.forgotten[row.verdict] += 1
 
 
 _TAKE = {

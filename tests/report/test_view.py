@@ -226,7 +226,58 @@ def test_it_stays_small() -> None:
     assert (len(view.rows), len(view.lines), len(view.findings)) == (ROWS, LINES, FINDINGS)
     assert size < 2_000_000
     # What is not held any more is still counted.
-    assert any(f"{4 * ROWS} ended long ago" in line for line in show(view))
+    text = show(view)
+    shown = sum(line.startswith("part") for line in text)
+    assert f"and {5 * ROWS - shown} more: {5 * ROWS - shown} running" in text
+
+
+def test_what_failed_is_not_forgotten() -> None:
+    """However many parts come after it: what ended badly is held, and what is not is counted by its verdict."""
+    view = begun()
+    end = {"summary": "s", "data": {}}
+    view.feed(progress("wipe/slow"))
+    for number in range(3 * ROWS):
+        verdict = "fail" if number == 1 else "skipped" if number == 2 else "pass"
+        view.feed(event(Type.STEP_FINISHED, {**end, "verdict": verdict}, f"wipe/part{number}"))
+    text = show(view)
+    assert [line.split()[0] for line in text if line.startswith(("slow", "part"))][:2] == ["part1", "slow"]
+    (more,) = [line for line in text if line.startswith("and ")]
+    held = sum(line.startswith("part") for line in text)
+    assert more == f"and {3 * ROWS - held} more: {3 * ROWS - 1 - held} PASS, 1 SKIPPED"
+    # Nobody looks for the rows of a step that is over.
+    view.feed(event(Type.STEP_STARTED, {"options": {}}, "burnin"))
+    for number in range(ROWS):
+        view.feed(progress(f"burnin/part{number}"))
+    assert len(view.list_rows()) == ROWS == len(view.rows) and not view.forgotten
+
+
+def test_the_step_that_is_on_is_in_sight() -> None:
+    """However many tasks there are: those that are over give way to it."""
+    tasks = [f"a-long-name-{number}" for number in range(9)]
+    view = begun()
+    view.tasks = {**dict.fromkeys(tasks[:6], "pass"), tasks[6]: "running", **dict.fromkeys(tasks[7:], "")}
+    for width in (40, 79):
+        (line,) = [line for line in show(view, width) if "a-long-name" in line]
+        assert line.startswith("… > ") and "a-long-name-6 running" in line
+    (line,) = [line for line in show(view, 250) if "a-long-name" in line]
+    assert line.startswith("a-long-name-0 PASS > ") and line.endswith("a-long-name-8 waiting")
+
+
+def test_only_a_countdown_counts_in_place() -> None:
+    """Other figures are news: two receivers that do not answer are two lines."""
+    view = View()
+    for number in (1, 2):
+        view.say(f"Failed to deliver to 10.0.0.{number}")
+    for left in (10, 9, 8):
+        view.say(f"*** wipe DESTROYS DATA on this machine in {left} s. To stop it: Ctrl-C here ***")
+    for left in (60, 55):
+        view.say(f"https://a.example.test: it does not answer; trying for another {left} s")
+    assert [line.text for line in view.lines] == [
+        "Failed to deliver to 10.0.0.1",
+        "Failed to deliver to 10.0.0.2",
+        "*** wipe DESTROYS DATA on this machine in 8 s. To stop it: Ctrl-C here ***",
+        "https://a.example.test: it does not answer; trying for another 55 s",
+    ]
 
 
 def test_a_hundred_thousand_events() -> None:
