@@ -21,6 +21,8 @@ from liveagent.cmdline import Cmdline
 from liveagent.host import Host
 from liveagent.report.lines import clean
 
+# What a terminal has that does not tell.
+SIZE = (80, 24)
 QUEUE = 1000
 REOPEN = 5.0
 POLL = 0.5
@@ -53,12 +55,11 @@ def choose_screens(host: Host, paths: Sequence[str]) -> frozenset[str]:
 class Tty:
     """One console: lines go in from anywhere, out as fast as it takes them; the oldest go when it does not.
 
-    Of a screen only the newest goes out. `size` is columns and rows, as far as the console has told.
+    Of a screen only the newest goes out.
     """
 
     def __init__(self, host: Host, path: str) -> None:
         self.path = path
-        self.size = (80, 24)
         self._screen = ""
         self._held: Callable[[str], None] | None = None
         self._host = host
@@ -94,6 +95,18 @@ class Tty:
             self._dropped = 0
         self._wake.set()
 
+    def measure(self) -> tuple[int, int]:
+        """Columns and rows at this moment. The file is its own: the first screen is made before anything goes out."""
+        with contextlib.suppress(OSError):
+            file = self._open()
+            try:
+                size = os.get_terminal_size(file)
+            finally:
+                os.close(file)
+            if size.columns and size.lines:
+                return size.columns, size.lines
+        return SIZE
+
     def hold(self, held: Callable[[str], None] | None) -> None:
         """As long as a screen is shown, lines go to whoever draws it; None has them written again."""
         self._held = held
@@ -125,9 +138,8 @@ class Tty:
 
     def _send(self) -> None:
         if self._file < 0:
-            self._file = self._host.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            self._file = self._open()
         if not self._rest:
-            self._measure()
             self._rest = self._next().encode("utf-8", "replace")
         try:
             written = os.write(self._file, self._rest)
@@ -144,11 +156,8 @@ class Tty:
             dropped, self._dropped = self._dropped, 0
             return (f"[{dropped} lines dropped]" if dropped else self._queue.popleft()) + "\r\n"
 
-    def _measure(self) -> None:
-        """What is no terminal, or does not know, stays at what a serial line has."""
-        with contextlib.suppress(OSError):
-            size = os.get_terminal_size(self._file)
-            self.size = (size.columns, size.lines) if size.columns and size.lines else self.size
+    def _open(self) -> int:
+        return self._host.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
 
     def _close(self) -> None:
         if self._file < 0:

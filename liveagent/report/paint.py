@@ -27,16 +27,20 @@ class Painter:
         self._size = (0, 0)
 
     def paint(self, group: Group, width: int, height: int, whole: bool = False) -> str:
-        """What brings the screen from what it shows to this; all of it after a resize, or where `whole` is wanted."""
+        """What brings the screen from what it shows to this; all of it after a resize, or where `whole` is wanted.
+
+        All of it leaves nothing below either: what stood there before may have had more rows.
+        """
         lines = self._render(group, width)[:height]
         lines += [""] * (height - len(lines))
         known = self._shown if self._size == (width, height) and not whole else []
         self._shown, self._size = lines, (width, height)
-        return "".join(
+        rows = [
             f"\x1b[{row + 1};1H{line}\x1b[K"
             for row, line in enumerate(lines)
             if row >= len(known) or known[row] != line
-        )
+        ]
+        return "".join([*rows, *([] if known else ["\x1b[J"])])
 
     def _render(self, group: Group, width: int) -> list[str]:
         console = Console(

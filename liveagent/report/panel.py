@@ -94,8 +94,8 @@ class Drawing:
         from liveagent.report.screen import render
 
         for tty, painter in self._painters:
-            columns, rows = tty.size
+            columns, rows = tty.measure()
             # The last row and column stay free: there a console would wrap, or scroll.
             width, height = columns - 1, rows - 1
             group = render(self._view, width, height, self._clock(), "" if self._view.verdict else HINT)
-            tty.show(f"{painter.paint(group, width, height, whole=True)}\x1b[{rows};1H\x1b[K")
+            tty.show(f"{painter.paint(group, width, height, whole=True)}\x1b[{rows};1H")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
+import select
 import shutil
+import struct
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,6 +142,31 @@ def test_an_aborted_run_lets_go(consoles: Consoles, screen: Tmux, tmp_path: Path
     assert panel.stop()
     consoles.write("a line of its own")
     assert screen.wait_for("a line of its own").rstrip().endswith("a line of its own")
+
+
+def test_the_first_picture_has_the_size_of_the_console(tmp_path: Path) -> None:
+    """Also before anything went out, and of what stood there before nothing is left below it."""
+    master, slave = os.openpty()
+    consoles = Consoles(Host(), (os.ttyname(slave),), screens={os.ttyname(slave)})
+    record = tmp_path / "events.jsonl"
+    copy(record, "wipe.jsonl")
+    try:
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 40, 132, 0, 0))
+        # Drawn before the console's thread has begun: a picture of another size would be in its place.
+        panel = Panel(Reader(record), consoles, clock)
+        panel.run_once()
+        consoles.start()
+        text = b""
+        while not re.search(rb"Alt\+F2.*\x1b\[\d+;1H$", text, re.DOTALL):
+            assert select.select([master], [], [], LONG)[0], text
+            text += os.read(master, 65536)
+        assert text.endswith(b"\x1b[40;1H") and b"-" * 131 in text
+        assert text.index(b"\x1b[J") > text.rindex(b"\x1b[K")
+        panel.close()
+    finally:
+        consoles.stop(1.0)
+        os.close(slave)
+        os.close(master)
 
 
 @pytest.mark.parametrize(
