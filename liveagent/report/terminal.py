@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import IO, Callable, Protocol
@@ -42,14 +44,37 @@ class Display(Protocol):
 
 @contextlib.contextmanager
 def open_display(stream: IO[str], hint: str = "") -> Iterator[Display]:
-    """What suits the stream. `hint` says at the foot of a screen what Ctrl-C does."""
-    display: Display = Plain(stream)
-    if stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", ""):
-        display = Live(stream, hint)
+    """What suits the stream. `hint` says at the foot of a screen what Ctrl-C does. Main thread only."""
+    if not stream.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown", ""):
+        yield Plain(stream)
+        return
+    live = Live(stream, hint)
+    with _suspendable(live):
+        try:
+            yield live
+        finally:
+            live.close()
+
+
+@contextlib.contextmanager
+def _suspendable(live: Live) -> Iterator[None]:
+    """Ctrl-Z gives the terminal back to the shell, and `fg` has the screen drawn again."""
+
+    def suspend(*_: object) -> None:
+        # Nothing is drawn from here until the process goes on.
+        with live.left():
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTSTP)
+            signal.signal(signal.SIGTSTP, suspend)
+
+    before = signal.getsignal(signal.SIGTSTP)
+    # A shell without job control has it ignored: nobody could have the process go on.
+    if before is signal.SIG_DFL:
+        signal.signal(signal.SIGTSTP, suspend)
     try:
-        yield display
+        yield
     finally:
-        display.close()
+        signal.signal(signal.SIGTSTP, before)
 
 
 class DisplaySink(Sink):
@@ -108,6 +133,8 @@ class Live:
         encoding = str(getattr(stream, "encoding", "") or "").lower()
         self._painter = Painter(plain=not encoding.startswith("utf"))
         self._is_open = self._is_over = False
+        # Whoever leaves the screen may do so in a signal's handler, in the middle of a picture of the same thread.
+        self._drawing = threading.RLock()
         # A run that has ended already is over before the first picture.
         self._drawn = time.monotonic()
         self._whole = float("-inf")
@@ -128,7 +155,20 @@ class Live:
             self.close()
             self._print_end(events[-1])
         elif self._is_stale and now - self._drawn >= REDRAW:
-            self._draw(now)
+            with self._drawing:
+                self._draw(now)
+
+    @contextlib.contextmanager
+    def left(self) -> Iterator[None]:
+        """The terminal as it was before, for so long; the next picture enters it again."""
+        from liveagent.report.paint import LEAVE
+
+        with self._drawing:
+            if self._is_open:
+                # Past the stream, which may be in the middle of a write.
+                os.write(self._stream.fileno(), LEAVE.encode())
+            self._is_open, self._is_stale, self._whole = False, True, float("-inf")
+            yield
 
     def say(self, text: str) -> None:
         text = clean_lines(text)
@@ -146,8 +186,9 @@ class Live:
         if self._is_over:
             return
         self._is_over = True
-        if self._is_open:
-            self._write(LEAVE)
+        with self._drawing:
+            if self._is_open:
+                self._write(LEAVE)
         if self._has_dropped:
             click.echo("[earlier lines dropped]", err=True)
         for text in self._said:
@@ -157,16 +198,16 @@ class Live:
         from liveagent.report.paint import ENTER
         from liveagent.report.screen import render
 
-        if not self._is_open:
-            self._write(ENTER)
-            self._is_open = True
         width, height = measure(self._stream)
         is_whole = now - self._whole >= WHOLE
-        # The last column stays free: a terminal that waits there to wrap would lose a letter.
-        group = render(self._view, width - 1, height, self._clock(), self._hint)
-        self._write(self._painter.paint(group, width - 1, height, is_whole))
+        # Noted first and asked for last: while the picture is made the screen may be left, and then it is all to send.
         self._drawn, self._whole = now, now if is_whole else self._whole
         self._is_stale = False
+        # The last column stays free: a terminal that waits there to wrap would lose a letter.
+        group = render(self._view, width - 1, height, self._clock(), self._hint)
+        text = self._painter.paint(group, width - 1, height, is_whole)
+        enter, self._is_open = "" if self._is_open else ENTER, True
+        self._write(enter + text)
 
     def _print_end(self, event: Event) -> None:
         from liveagent.report.screen import COLOURS

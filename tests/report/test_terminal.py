@@ -208,6 +208,40 @@ def test_leaving(tmux: Tmux) -> None:
     assert tmux.run("display-message", "-p", "#{cursor_flag} #{alternate_on}").split() == ["1", "0"]
 
 
+SUSPEND = """
+import sys, time
+from pathlib import Path
+from liveagent.report.spool import Reader
+from liveagent.report.terminal import DisplaySink, open_display
+with open_display(sys.stdout, "a hint") as display:
+    sink = DisplaySink(Reader(Path(sys.argv[1])), display)
+    sink.start()
+    while True:
+        time.sleep(60)
+"""
+
+
+def test_suspending(tmp_path: Path) -> None:
+    """Ctrl-Z gives the shell its terminal as it was; `fg` has the whole picture again."""
+    need(shutil.which("tmux"), "tmux")
+    need(shutil.which("bash"), "bash")
+    program = tmp_path / "suspend.py"
+    program.write_text(SUSPEND)
+    terminal = Tmux(tmp_path, 80, 24, "bash", "--norc", "--noprofile", "-i")
+    try:
+        terminal.run("send-keys", f"{sys.executable} {program} {SCREENS / 'wipe.jsonl'}", "Enter")
+        for _ in range(2):
+            terminal.wait_for("the others go on", "a hint", "serial CZJ2440B7X")
+            terminal.run("send-keys", "C-z")
+            text = terminal.wait_for("Stopped")
+            assert "a hint" not in text
+            assert terminal.run("display-message", "-p", "#{cursor_flag} #{alternate_on}").split() == ["1", "0"]
+            terminal.run("send-keys", "fg", "Enter")
+        terminal.wait_for("the others go on", "a hint", "serial CZJ2440B7X")
+    finally:
+        terminal.close()
+
+
 def test_what_others_write_is_put_right(tmux: Tmux) -> None:
     """A message of the kernel or of `wall` does not stay in the middle of the picture."""
     before = tmux.wait_for("the others go on", "Ctrl-C leaves")
