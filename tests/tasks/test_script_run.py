@@ -6,6 +6,8 @@ import dataclasses
 import json
 import os
 import re
+import shutil
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -29,7 +31,7 @@ from liveagent.tasks.script.header import KEYS, Header, parse_header
 from liveagent.tasks.script.targets import make_disk_target, match_disk
 from liveagent.tasks.script.task import Script, make_script
 from liveagent.tasks.script.workplace import KEPT
-from tests.conftest import REPOSITORY, MakeLoop
+from tests.conftest import REPOSITORY, MakeLoop, need
 from tests.tasks.test_wipe_select import make_disk, make_machine
 
 SCHEMA = json.loads((Path(liveagent.__file__).parent / "schemas" / "script.json").read_text())
@@ -290,6 +292,28 @@ def test_a_script_that_forks_and_leaves(bench: Bench) -> None:
     outcome = bench.run(bench.make('setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo "$!"; exit 0'))
     assert outcome.verdict is Verdict.PASS and "1 process that it left running ended" in outcome.summary
     assert not is_alive(bench.heard.lines[0])
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_a_script_that_leaves_a_mount(bench: Bench, tmp_path: Path, is_recorded: bool) -> None:
+    """What it mounted where it downloads is not emptied with that, and is said; no other run is held back by it."""
+    need(os.geteuid() == 0, "root: it mounts")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("precious")
+    mount = f'mkdir "$DOWNLOAD_PATH/a b"; mount --bind {outside} "$DOWNLOAD_PATH/a b"'
+    script = bench.make(f'{mount} || exit 1; echo "$DOWNLOAD_PATH"; kill -9 $$')
+    heard = Heard()
+    directory = tmp_path / "runs" if is_recorded else None
+    outcome = script.run(Context(bench.host, NOBODY, "mine", heard, directory=directory), script.Options())
+    downloads = Path(heard.lines[0])
+    try:
+        assert (outside / "file").read_text() == "precious" == (downloads / "a b" / "file").read_text()
+        assert heard.codes == ["script.failed", "script.mounted"] and outcome.verdict is Verdict.FAIL
+    finally:
+        subprocess.run(["umount", downloads / "a b"], check=True)
+        if not is_recorded:
+            shutil.rmtree(downloads.parent)
 
 
 def test_a_script_that_prints_a_gigabyte(bench: Bench) -> None:

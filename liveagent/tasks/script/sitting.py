@@ -51,12 +51,13 @@ class Sitting:
                         self._find(reason.code, Verdict.REFUSED, f"not run on it: {reason.text}")
                     return self._row(Verdict.REFUSED, "", Held(target.disk, armed.reasons).text)
             # Given back at once: what the script calls wants to have the disk to itself as well.
-        with open_workplace(self.context.directory, self.name, self.target.part) as place:
+        with open_workplace(self.context.directory, self.name, self.target.part, self._tell_mounted) as place:
             try:
-                return self._carry_out(place, target)
+                row = self._carry_out(place, target)
             finally:
                 if self.secrets:
                     place.forget_result()
+        return {**row, "verdict": worst([Verdict(row["verdict"]), *self.verdicts]).value}
 
     def _carry_out(self, place: Workplace, target: Target) -> dict[str, JSON]:
         arguments = make_arguments(self.header.parameters, self.options, target.values)
@@ -174,6 +175,10 @@ class Sitting:
         mark = self._mark(target)
         if mark and not is_going_down(self.context.host):
             mark.end()
+
+    def _tell_mounted(self, directory: Path) -> None:
+        words = f"{directory} is not removed: a file system is mounted in it. Unmount it, then remove the directory"
+        self._find("script.mounted", Verdict.WARN, words)
 
     # -- what is said -----------------------------------------------------------------------------------
 

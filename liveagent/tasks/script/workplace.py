@@ -11,7 +11,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Callable, TextIO
+
+from liveagent.host import Host
+from liveagent.machine.use import probe_mounts
 
 # Of each file. A script may print a gigabyte, and the files may lie in memory.
 KEPT = 1024 * 1024
@@ -63,22 +66,38 @@ class Workplace:
 
 
 @contextlib.contextmanager
-def open_workplace(directory: Path | None, name: str, part: str) -> Iterator[Workplace]:
+def open_workplace(
+    directory: Path | None, name: str, part: str, on_mounted: Callable[[Path], object]
+) -> Iterator[Workplace]:
     """A place in the run's own directory, kept with its record, its downloads removed at the end.
 
-    Where there is no such directory, or it cannot be written, a passing one takes its place.
+    Where there is no such directory, or it cannot be written, a passing one takes its place. `on_mounted` is told
+    what is not removed, since something may be mounted in it.
     """
-    with contextlib.ExitStack() as stack:
-        try:
-            if directory is None:
-                raise FileNotFoundError
-            place = Path(os.path.abspath(directory), name, part)
-            _make(place)
-        except OSError:
-            place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="liveagent-")))
-            _make(place)
-        stack.callback(shutil.rmtree, place / "downloads", ignore_errors=True)
+    try:
+        if directory is None:
+            raise FileNotFoundError
+        place = Path(os.path.abspath(directory), name, part)
+        _make(place)
+        passing = place / "downloads"
+    except OSError:
+        place = passing = Path(tempfile.mkdtemp(prefix="liveagent-"))
+        _make(place)
+    try:
         yield Workplace(place)
+    finally:
+        if may_hold_mounts(passing):
+            on_mounted(passing)
+        else:
+            shutil.rmtree(passing, ignore_errors=True)
+
+
+def may_hold_mounts(directory: Path) -> bool:
+    """Whether a file system is mounted there or below: to remove what is in the directory would empty that as well."""
+    # Of this process and its own root, whatever machine the run is about.
+    points = [mount.point for mount in probe_mounts(Host())]
+    real = os.path.realpath(directory)
+    return not points or any(point == real or point.startswith(f"{real}/") for point in points)
 
 
 def _make(place: Path) -> None:
