@@ -166,8 +166,10 @@ class Host:
         """Where `path` really lies: below `root`, links followed without leaving it."""
         return walk(self.root, path)[0]
 
-    def read_bytes(self, path: str) -> bytes:
-        return self.locate(path).read_bytes()
+    def read_bytes(self, path: str, limit: int = -1) -> bytes:
+        """What is in a file, or its first `limit` bytes. Raises OSError."""
+        with self.locate(path).open("rb") as file:
+            return file.read(limit)
 
     def read(self, path: str) -> str:
         """The text of a file; what is not UTF-8 becomes U+FFFD. Raises OSError."""

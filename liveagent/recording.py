@@ -52,9 +52,9 @@ class Recorder(Host):
         self._udev: dict[str, list[dict[str, object]]] = {}
         self._commands: list[dict[str, object]] = []
 
-    def read_bytes(self, path: str) -> bytes:
+    def read_bytes(self, path: str, limit: int = -1) -> bytes:
         try:
-            data = super().read_bytes(path)
+            data = super().read_bytes(path, limit)
         except OSError as error:
             self._missing[path] = error.errno or 0
             raise
@@ -172,11 +172,11 @@ class Replay(Host):
     def can_run(self) -> bool:
         return True
 
-    def read_bytes(self, path: str) -> bytes:
+    def read_bytes(self, path: str, limit: int = -1) -> bytes:
         if path in self._missing:
             raise OSError(self._missing[path], os.strerror(self._missing[path]), path)
         try:
-            return super().read_bytes(path)
+            return super().read_bytes(path, limit)
         except FileNotFoundError:
             raise NotRecorded(f"{path} was not read when {self.root} was recorded") from None
 

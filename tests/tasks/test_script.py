@@ -210,6 +210,16 @@ def test_parameters_are_options(host: Host, drop: Drop) -> None:
     assert missing.code == "plan.option.conflict" and "liveagent.fans.pass_word has to be set" in missing.message
 
 
+def test_no_more_than_the_beginning_is_read(host: Host, drop: Drop) -> None:
+    """A script with a large archive behind it is looked at in no time and little memory."""
+    path = drop("mine", METADATA)
+    os.truncate(path, 1 << 40)
+    assert isinstance(script.find(host, "mine"), Script)
+    path.write_text(METADATA.partition("# --- End")[0])
+    os.truncate(path, 1 << 40)
+    assert "no end in its first 256 KiB" in reason(host, "mine")
+
+
 def test_list_show_and_run(host: Host, drop: Drop, tmp_path: Path) -> None:
     """By hand: the title, the options with their types, the notes; a script that must not be run, and why."""
     drop("fans", METADATA)

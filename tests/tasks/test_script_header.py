@@ -78,6 +78,41 @@ def test_no_header() -> None:
     assert parse_header(b"\x7fELF\0\0") is None
 
 
+@pytest.mark.parametrize(
+    "marker",
+    [
+        "# --- START maas 1.0 Script Metadata ---",
+        "#--- Start MAAS 1.0 script metadata ---",
+        "  # - Start MAAS 1.0 script metadata -",
+        "# ---------- Start  MAAS 1.0\tscript metadata --------- (do not touch)",
+    ],
+)
+def test_markers_as_they_are_spelled(marker: str) -> None:
+    """Whatever MAAS takes for a header is one: else its `destructive` would be lost."""
+    script = f"#!/bin/sh\n{marker}\n# destructive: true\n{marker.lower().replace('start', 'end')}\r\nexit 0\n"
+    found = parse_header(script.encode())
+    assert found is not None and found.destructive
+
+
+@pytest.mark.parametrize(
+    "marker",
+    [
+        "# Start MAAS 1.0 script metadata",
+        "# --- Begin MAAS 1.0 script metadata ---",
+        "# --- Start MAAS script metadata ---",
+        "## --- Start MAAS 1.0 script metadata ---",
+        "# --- Start MAAS 1.0 script-metadata ---",
+        "# --- Start MAAS 1.0\N{NO-BREAK SPACE}script metadata ---",
+        "#!/bin/sh\r# --- Start MAAS 1.0 script metadata ---\r# destructive: true\r",
+    ],
+)
+@pytest.mark.parametrize("behind", ["", START + END])
+def test_markers_that_are_almost_right(marker: str, behind: str) -> None:
+    """A comment that means to be a header is never passed over, whatever stands behind it."""
+    with pytest.raises(BadHeader, match="no first line of script metadata"):
+        parse_header(f"#!/bin/sh\n{marker}\n# destructive: true\n{behind}".encode())
+
+
 def test_a_header_that_says_nothing() -> None:
     """It is as good as none: a day to run, one run, nothing destroyed."""
     assert header("") == Header(timeout=LIMIT, parallel=Parallel.DISABLED, destructive=False)

@@ -34,12 +34,12 @@ def find(host: Host, name: str) -> Script | Unusable | None:
 
 
 def _load(host: Host, name: str, path: str) -> Script | Unusable:
-    from liveagent.tasks.script.header import Header, parse_header
+    from liveagent.tasks.script.header import HEADER_LIMIT, Header, parse_header
     from liveagent.tasks.script.parameters import BadHeader
     from liveagent.tasks.script.task import make_script
 
     try:
-        header = parse_header(host.read_bytes(path))
+        header = parse_header(host.read_bytes(path, HEADER_LIMIT))
     except BadHeader as error:
         # What is not understood may be its `destructive`: better not run than run blindly.
         return Unusable(name, f"{path}: {error}")

@@ -14,10 +14,15 @@ from liveagent.tasks.script.plain_yaml import BadYAML, parse_yaml
 
 # A script that does not say how long it takes; a day is more than any of them should.
 LIMIT = 24 * 3600.0
-# In use the end is written with two dashes or three.
-START = re.compile(rb"^[ \t]*#[ \t]*--- *Start MAAS +(\S+) +script metadata *--+[ \t]*\r?$", re.MULTILINE)
-END = re.compile(rb"^[ \t]*#[ \t]*--- *End MAAS +\S+ +script metadata *--+[ \t]*\r?$", re.MULTILINE)
+# As MAAS takes them: any case, any number of dashes, and whatever follows these.
+_MARKER = rb"(?im)^[ \t]*#[ \t]*-+[ \t]*%s[ \t]+MAAS[ \t]+(\S+)[ \t]+script[ \t]+metadata[ \t]*-+[^\n]*$"
+START = re.compile(_MARKER % b"Start")
+END = re.compile(_MARKER % b"End")
+# A comment that means to be one of these: a header that is not found protects nothing.
+ALMOST = re.compile(rb"(?im)^[ \t]*#[^\n]*maas[^\n]*script\W*metadata[^\n]*$")
 VERSION = "1.0"
+# How much of a file is looked through: a script may carry an archive of gigabytes behind its text.
+HEADER_LIMIT = 256 * 1024
 # What a header may say that means nothing here, and what a person should know of that ("" where nothing).
 PASSED_OVER: Mapping[str, str] = {
     "tags": "",
@@ -73,8 +78,12 @@ class Header:
 
 
 def parse_header(script: bytes) -> Header | None:
-    """The header of a script; None where it carries none. Raises BadHeader."""
+    """The header of a script, given its first HEADER_LIMIT bytes; None where it carries none. Raises BadHeader."""
     start = START.search(script)
+    almost = ALMOST.search(script, 0, start.start() if start else len(script))
+    if almost:
+        line = almost[0].decode("utf-8", "replace").strip()[:80]
+        raise BadHeader(f"{line!r} is no first line of script metadata (# --- Start MAAS 1.0 script metadata ---)")
     if not start:
         return None
     version = start[1].decode("utf-8", "replace")
@@ -82,7 +91,8 @@ def parse_header(script: bytes) -> Header | None:
         raise BadHeader(f"its script metadata are of version {version[:20]}; {VERSION} is read")
     end = END.search(script, start.end())
     if not end:
-        raise BadHeader("its script metadata have no end (# --- End MAAS 1.0 script metadata ---)")
+        limit = f" in its first {HEADER_LIMIT // 1024} KiB" if len(script) >= HEADER_LIMIT else ""
+        raise BadHeader(f"its script metadata have no end{limit} (# --- End MAAS 1.0 script metadata ---)")
     lines = []
     for line in script[start.end() : end.start()].splitlines():
         bare = line.lstrip()
