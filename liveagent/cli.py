@@ -42,9 +42,11 @@ class Shell:
         return choose_places(self.state, os.environ)
 
 
-def tell(text: str) -> None:
-    """A line for a person: stdout belongs to what was asked for."""
-    click.echo(text, err=True)
+def tell(text: str, err: bool = True) -> None:
+    """Lines for a person, clean of what moves a terminal: stdout belongs to what was asked for."""
+    from liveagent.report.lines import clean
+
+    click.echo("\n".join(clean(line) for line in text.split("\n")), err=err)
 
 
 def fail(text: str, status: int = EXIT_ERROR) -> NoReturn:
@@ -159,7 +161,7 @@ def show_previews(shell: Shell, made: Plan, err: bool) -> list[Preview]:
     machine = probe_machine(shell.host)
     previews = []
     for step in made.steps:
-        click.echo(f"{step.task.name}: {step.task.summary}; {summarize(step.options) or 'no options'}", err=err)
+        tell(f"{step.task.name}: {step.task.summary}; {summarize(step.options) or 'no options'}", err=err)
         preview = step.task.preview(shell.host, machine, step.options)
         if preview.rows:
             print_table(preview.columns, preview.rows, err=err)
@@ -215,7 +217,7 @@ def show(shell: Shell, task: str, as_json: bool) -> None:
         document = {"task": task, "summary": found.summary, "destructive": found.destructive}
         print_json({**document, "options": options, "tools": list(found.tools), "notes": list(found.notes)})
         return
-    click.echo(f"{task}: {found.summary}{' (DESTROYS DATA)' if found.destructive else ''}")
+    tell(f"{task}: {found.summary}{' (DESTROYS DATA)' if found.destructive else ''}", err=False)
     click.echo(
         f"at boot: SPEEDISO={task} liveagent.{task}.OPTION=VALUE; by hand: liveagent run {task} --OPTION VALUE\n"
     )
@@ -223,7 +225,7 @@ def show(shell: Shell, task: str, as_json: bool) -> None:
         ("option", "type", "default", "what it says"),
         [(o["option"], o["type"], o["default"], o["help"]) for o in options],
     )
-    click.echo("\n".join([f"\nneeds the tools: {', '.join(found.tools) or 'none'}", *found.notes]))
+    tell("\n".join([f"\nneeds the tools: {', '.join(found.tools) or 'none'}", *found.notes]), err=False)
 
 
 @main.command()

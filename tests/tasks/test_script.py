@@ -235,6 +235,12 @@ def test_list_show_and_run(host: Host, drop: Drop, tmp_path: Path) -> None:
     rows = {row["task"]: row for row in json.loads(liveagent("list", "--json").stdout)}
     assert rows["fans"]["summary"] == "Look at the fans"
     assert "did you mean timeout?" in rows["broken"]["summary"] and not rows["broken"]["usable"]
+    drop("painted", METADATA.replace("Look at the fans", '"Look \\e[2J\u202eat"'))
+    dry = ["run", "painted", "--pass-word", "geheim12", "--dry-run"]
+    painted = [liveagent(*words) for words in (["show", "painted"], ["list"], dry)]
+    said = [one.stdout + one.stderr for one in painted]
+    assert len(said) == 3
+    assert all("Look ?[2J?at" in one and "\33" not in one and "\u202e" not in one for one in said)
     shown = liveagent("show", "fans").stdout
     assert "low|high" in shown and "How fast" in shown and "script_type is passed over" in shown
     done = liveagent("run", "fans", "--pass-word", "geheim12", "--json")
@@ -272,7 +278,7 @@ def test_anything_else_is_fail(host: Host, drop: Drop, end: str, status: int, wo
 
 def test_a_script_is_ended_with_the_run(host: Host, drop: Drop) -> None:
     """Cancel ends a script that never ends; it does not become a verdict of its own."""
-    drop("mine", "#!/bin/sh\necho begun\nwhile :; do sleep 1000; done\n")
+    drop("mine", "#!/bin/sh\nexec 2>/dev/null\necho begun\nwhile :; do sleep 1000; done\n")
     task = script.find(host, "mine")
     assert isinstance(task, Script)
     cancel = threading.Event()

@@ -82,8 +82,8 @@ def parse_header(script: bytes) -> Header | None:
     start = START.search(script)
     almost = ALMOST.search(script, 0, start.start() if start else len(script))
     if almost:
-        line = almost[0].decode("utf-8", "replace").strip()[:80]
-        raise BadHeader(f"{line!r} is no first line of script metadata (# --- Start MAAS 1.0 script metadata ---)")
+        shown = almost[0].decode("utf-8", "replace").strip()[:80]
+        raise BadHeader(f"{shown!r} is no first line of script metadata (# --- Start MAAS 1.0 script metadata ---)")
     if not start:
         return None
     version = start[1].decode("utf-8", "replace")
