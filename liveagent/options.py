@@ -14,7 +14,7 @@ import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable, Generic, TypeVar
 
-from liveagent.scrub import make_printable, scrub_url
+from liveagent.scrub import HIDDEN, make_printable, scrub_url
 
 Value = TypeVar("Value")
 
@@ -63,7 +63,7 @@ class Row:
 
     @property
     def default_text(self) -> str:
-        return render_value(self.default)
+        return HIDDEN if self.secret and self.default else render_value(self.default)
 
 
 # -- kinds ------------------------------------------------------------------------------------------

@@ -161,6 +161,14 @@ def test_headers_of_the_field(corpus: Path) -> None:
         (f"{START}# name: !!python/object:os.system x\n{END}", "no YAML: line"),
         (f"{START}# {'[' * 5000}\n{END}", "no YAML: it is nested too deeply"),
         (f"{START}# timeout: 2026-13-45\n{END}", "no YAML"),
+        (f"{START}# timeout: 0x{'f' * 5000}\n{END}", "more than 64 bits"),
+        (f"{START}# 0x{'f' * 500}: x\n{END}", "more than 64 bits"),
+        (f"{START}# results: [-0x{'f' * 5000}]\n{END}", "more than 64 bits"),
+        (f"{START}# timeout: {'9' * 5000}\n{END}", "no YAML"),
+        (f"{START}# timeout: !!int ''\n{END}", "not what its tag says"),
+        (f"{START}# destructive: !!bool x\n{END}", "not what its tag says"),
+        (f"{START}# title: !!timestamp x\n{END}", "not what its tag says"),
+        (f'{START}# title: "\\ud800"\n{END}', "no YAML"),
         (f"{START}# parameters: {{on: {{type: boolean}}}}\n{END}", "True is no name: put it into quotes"),
     ],
 )
@@ -206,6 +214,7 @@ def test_a_header_that_is_not_utf_8() -> None:
         (parameter("type: string\nargument_format: '{input.__class__}'"), "no other braces"),
         (parameter("type: string\nargument_format: '{input} {'"), "no other braces"),
         (parameter('type: string\nargument_format: "\'{input}"'), "cannot be split"),
+        (parameter('type: string\nargument_format: "{input}\\0"'), "a zero byte"),
         (parameter("type: string", "a.b"), "letters, digits"),
         ("parameters:\n  a-b: {type: string}\n  A_b: {type: string}", "two parameters are called a_b"),
         ("parameters:\n  a: {type: storage}\n  b: {type: interface}", "only one parameter"),
@@ -294,6 +303,8 @@ def test_a_password_is_a_secret() -> None:
     found = header(yaml)
     options = make_options(found.parameters)
     assert [row.secret for row in rows(options)] == [True]
+    (shown,) = rows(make_options(header(parameter("type: password\ndefault: geheim12")).parameters))
+    assert (shown.default, shown.default_text) == ("geheim12", "[secret]")
     assert list_secrets(found.parameters, options(x="geheim12")) == ("geheim12",)
 
 

@@ -183,6 +183,8 @@ def _parse_format(where: str, name: str, type: Type, text: JSON) -> tuple[str, .
         words = shlex.split(text)
     except ValueError as error:
         raise BadHeader(f"{where}: its argument_format {text!r} cannot be split into words: {error}") from None
+    if "\0" in text:
+        raise BadHeader(f"{where}: its argument_format holds a zero byte, and no argument of a program can")
     places = PLACES.get(type, ("input",))
     shown = ", ".join(f"{{{place}}}" for place in places)
     found = [place for word in words for place in _PLACE.findall(word)]

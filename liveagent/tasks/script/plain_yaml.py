@@ -10,6 +10,9 @@ import yaml
 
 from liveagent.events import JSON
 
+# What every reader of JSON takes; of thousands of digits even Python makes no text.
+LARGEST = 2**63
+
 
 class BadYAML(ValueError):
     """A text that is no YAML, or more than plain data; the message says where."""
@@ -45,8 +48,10 @@ def parse_yaml(text: str) -> JSON:
         raise BadYAML(str(error).splitlines()[0]) from None
     except RecursionError:
         raise BadYAML("it is nested too deeply") from None
-    except (ValueError, TypeError) as error:  # what PyYAML raises of a date or a number that is none
+    except ValueError as error:  # a date or a number that is none
         raise BadYAML(str(error)) from None
+    except Exception as error:  # of a tag that does not fit its value PyYAML raises whatever it runs into
+        raise BadYAML(f"a value that is not what its tag says ({type(error).__name__})") from None
 
 
 def _make_plain(value: Any) -> JSON:
@@ -55,11 +60,16 @@ def _make_plain(value: Any) -> JSON:
             if isinstance(key, bool) or not isinstance(key, (str, int)):
                 # `on`, `no` and `null` are no words to YAML.
                 raise BadYAML(f"{key!r} is no name: put it into quotes")
+            _make_plain(key)
         return {str(key): _make_plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_make_plain(item) for item in value]
     if isinstance(value, (datetime.date, datetime.datetime)):
         return value.isoformat()
+    if isinstance(value, int) and not -LARGEST <= value < LARGEST:
+        raise BadYAML("a number of more than 64 bits: put it into quotes")
+    if isinstance(value, str):
+        value.encode("utf-8")  # half a letter ("\\ud800") can be kept nowhere
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if value is None or isinstance(value, (str, bool, int, float)):
