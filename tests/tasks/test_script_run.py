@@ -28,6 +28,7 @@ from liveagent.options import Setting, parse_options
 from liveagent.tasks import Context, Outcome
 from liveagent.tasks.script import parameters
 from liveagent.tasks.script.header import KEYS, Header, parse_header
+from liveagent.tasks.script.sitting import Sitting
 from liveagent.tasks.script.targets import make_disk_target, match_disk
 from liveagent.tasks.script.task import Script, make_script
 from liveagent.tasks.script.workplace import KEPT
@@ -178,6 +179,31 @@ def test_a_short_password_is_not_said_either(bench: Bench) -> None:
     assert "xyz" not in json.dumps(bench.heard.events, default=str)
 
 
+@pytest.mark.parametrize(
+    "password", ["it's 1 `b`", 'a"b\\c', "y" * 60, "abc\N{BELL SYMBOL}" * 12], ids=["quote", "escape", "long", "wide"]
+)
+@pytest.mark.parametrize("result", ["status: %s", "results: {%s: {a: b}}", "%s: 1\n%s: 2"])
+def test_a_password_that_is_quoted(bench: Bench, password: str, result: str) -> None:
+    """Quoting changes what it looks like, and cutting leaves half of it: neither brings it to light."""
+    yaml = "parameters:\n  key: {type: password, argument_format: '{input}'}"
+    write = result.replace("%s", "' + json.dumps(sys.argv[1]) + '").replace("\n", "\\n")
+    body = f"python3 -c \"import json, os, sys; open(os.environ['RESULT_PATH'], 'w').write('{write}')\" \"$1\""
+    script = bench.make(body, yaml)
+    assert bench.run(script, key=password).verdict is Verdict.ERROR
+    options: Callable[..., Any] = script.Options
+    preview = script.preview(bench.host, NOBODY, options(key=password))
+    assert preview.rows == (("-", f"{bench.path} '[secret]'"),)
+    said = json.dumps([bench.heard.events, preview.data], default=str, ensure_ascii=False)
+    quoted = (password, repr(password)[1:-1], json.dumps(password)[1:-1], password[:8])
+    assert "script.result" in said and not any(one in said for one in quoted)
+
+
+def test_what_only_looks_like_a_secret(bench: Bench) -> None:
+    """A script's own words stand in no finding with what follows `password=` in them."""
+    bench.run(bench.make('echo "results: {\'password=hunter2\': {a: b}}" >"$RESULT_PATH"'))
+    assert "neither a value" in str(bench.heard.events) and "hunter2" not in str(bench.heard.events)
+
+
 def test_what_is_required(bench: Bench) -> None:
     """A parameter that has to be set and is not is a fault of the plan."""
     script = bench.make("exit 0", "parameters:\n  key: {type: string, required: true}")
@@ -230,7 +256,12 @@ def test_results(bench: Bench, yaml: str) -> None:
     ("write", "words"),
     [
         ('echo "status: [" >"$RESULT_PATH"', "no YAML: line 2"),
-        ('echo "status: great" >"$RESULT_PATH"', "'great' is none of passed"),
+        ('echo "status: great" >"$RESULT_PATH"', "status great is none of passed"),
+        ('echo "status: [failed]" >"$RESULT_PATH"', "is none of passed"),
+        ('echo "status: {failed: 1}" >"$RESULT_PATH"', "is none of passed"),
+        ('echo "status: no" >"$RESULT_PATH"', "status False is none of passed"),
+        ('echo "results: {a: 0x$(printf "%05000d" 0 | tr 0 f)}" >"$RESULT_PATH"', "more than 64 bits"),
+        ('echo "results: {a: [!!int \'\']}" >"$RESULT_PATH"', "not what its tag says"),
         ('echo "- a" >"$RESULT_PATH"', "no mapping"),
         ('echo "results: [a]" >"$RESULT_PATH"', "no mapping of names"),
         ('echo "results: {a: {b: c}}" >"$RESULT_PATH"', "neither a value"),
@@ -400,6 +431,30 @@ def test_has_started_after_an_end(bench: Bench) -> None:
     bench.run(script, "RUN-1")
     bench.run(script, "RUN-2")
     assert bench.heard.lines == ["False"] and not [*bench.runs.rglob("begun*")]
+
+
+def test_one_mark_a_disk(bench: Bench, tmp_path: Path) -> None:
+    """Disks that share a serial, as the namespaces of a drive do, are begun each for itself."""
+    script = bench.make("exit 0", f"may_reboot: true\n{EACH}")
+    disks = [
+        dataclasses.replace(make_disk(name, serial="S"), wwn=wwn, nvme_namespace=number)
+        for name, wwn, number in [
+            ("nvme0n1", "eui.1", 1),
+            ("nvme0n2", "eui.2", 2),
+            ("nvme1n1", "", 1),
+            ("nvme1n2", "", 2),
+            ("sda", "", None),
+            ("sdb", "", None),
+        ]
+    ]
+    context = Context(bench.host, NOBODY, "mine", Heard(), directory=tmp_path / "runs" / "RUN")
+    begun = []
+    for disk in disks:
+        target = make_disk_target(disk)
+        mark = Sitting(context, "mine", script.path, script.header, script.Options(), target)._mark(target)
+        assert mark is not None
+        begun.append(mark.begin())
+    assert begun == [False] * len(disks)
 
 
 def test_an_image_that_forgets(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,9 +68,12 @@ def parse_result(text: str) -> Said:
         return Said()
     if not isinstance(document, dict):
         raise BadResult("it is no mapping with `status` and `results`")
-    status, results = document.get("status") or "", document.get("results") or {}
-    if status and status not in STATUS:
-        raise BadResult(f"its status {str(status)[:40]!r} is none of {', '.join(STATUS)}")
+    status, results = document.get("status"), document.get("results") or {}
+    status = "" if status is None else status
+    if status != "" and (not isinstance(status, str) or status not in STATUS):
+        # Said whole or not at all: of half a password, or one with its quotes changed, the rest is not known again.
+        shown = f" {status}" if re.fullmatch(r"[\w .-]{1,40}", str(status)) else ""
+        raise BadResult(f"its status{shown} is none of {', '.join(STATUS)}")
     if not isinstance(results, dict):
         raise BadResult("its `results` are no mapping of names to values")
     for name, value in results.items():

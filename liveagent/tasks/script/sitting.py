@@ -11,6 +11,7 @@ from typing import Any
 from liveagent.events import EXIT_LIMIT, JSON, Finding, Verdict, worst
 from liveagent.host import Cancelled, CommandError, CommandTimedOut, Completed, Host, hide
 from liveagent.options import LONGEST
+from liveagent.scrub import Scrubber
 from liveagent.tasks import Context
 from liveagent.tasks.script.header import Header
 from liveagent.tasks.script.parameters import list_secrets, make_arguments
@@ -115,7 +116,9 @@ class Sitting:
             said = read_result(place.result)
         except BadResult as error:
             said = Said()
-            self._find("script.result", Verdict.ERROR, f"left a result that cannot be taken: {error}")
+            self._find(
+                "script.result", Verdict.ERROR, f"left a result that cannot be taken: {Scrubber().text(str(error))}"
+            )
         judgement = judge(completed.status, said)
         if judgement.verdict is Verdict.FAIL:
             self._find("script.failed", Verdict.FAIL, judgement.words, {"status": completed.status})
@@ -158,7 +161,10 @@ class Sitting:
     def _mark(self, target: Target) -> Begun | None:
         if not self.header.may_reboot or self.context.directory is None:
             return None
-        return Begun(self.context.directory, self.name, target.values.get("serial") or target.part)
+        # The namespaces of one NVMe drive share its serial; so do some disks that have nothing else of their own.
+        disk = target.disk
+        label = f"{disk.serial}-{disk.wwn or disk.nvme_namespace or disk.name}" if disk else target.part
+        return Begun(self.context.directory, self.name, label)
 
     def _begin(self, target: Target) -> bool:
         """Note that it begins; whether it did before, and did not end."""
@@ -185,7 +191,8 @@ class Sitting:
     def _find(self, code: str, verdict: Verdict, words: str, measured: Mapping[str, JSON] | None = None) -> None:
         self.verdicts.append(verdict)
         subject = self.target.label or self.path
-        summary = hide(words, self.secrets)
+        # What quotes a script's text may have escaped what stands in it.
+        summary = hide(words, [*self.secrets, *(repr(secret)[1:-1] for secret in self.secrets)])
         self.context.finding(Finding(code, verdict, subject, summary, measured or {}), self.target.part)
 
     def _row(self, verdict: Verdict, code: str, summary: str) -> dict[str, JSON]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import collections
-import shlex
 import threading
 from collections.abc import Sequence
 from typing import Any, Callable, ClassVar
 
 from liveagent.events import JSON, Finding, Verdict, worst
-from liveagent.host import Cancelled, Host, hide
+from liveagent.host import Cancelled, Host, make_command_line
 from liveagent.machine import Machine
 from liveagent.tasks import Context, Outcome, Preview, Task
 from liveagent.tasks.script.header import Header, Parallel
@@ -44,7 +43,7 @@ class Script(Task):
         runs = []
         for target in choice.targets:
             arguments = make_arguments(self.header.parameters, options, target.values)
-            runs.append((target.label or "-", hide(shlex.join([self.path, *arguments]), secrets)))
+            runs.append((target.label or "-", make_command_line([self.path, *arguments], secrets)))
         held = [(one.disk.label, f"refused: {one.text}") for one in choice.refused]
         held += [(one.disk.label, f"left out: {one.text}") for one in choice.skipped]
         held += [(self.name, f"refused: {fault.text}") for fault in choice.faults]
