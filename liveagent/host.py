@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import IO
 
 from liveagent.child import step_back
+from liveagent.family import Family
 from liveagent.paths import walk
 from liveagent.stream import OnLine, Stream, until_it_raises
 
@@ -448,11 +449,12 @@ class _Command:
                     pipe.close()
 
     def _end_processes(self) -> None:
-        """End every process of the group and every marked one, wait until they are gone, then reap.
+        """End every process of the group, every marked one and their descendants, wait until they are gone, then reap.
 
         The leader is reaped last: as long as it is a zombie its number cannot be given to somebody else.
         """
-        left = self._left(self.process.pid)
+        family = Family(self.process.pid, f"{MARK}={self.mark}")
+        left = family.living()
         self.strays = len(left)
         for number, grace in ((signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, KILL_GRACE)):
             limit = time.monotonic() + grace
@@ -464,28 +466,12 @@ class _Command:
                         os.kill(pid, number)
                 told |= set(left)
                 time.sleep(0.02)
-                left = self._left(self.process.pid)
+                left = family.living()
             if not left:
                 break
         else:
             log.error("Failed to end %s (pid %d): it stays in the kernel, ignoring", self.argv[0], self.process.pid)
         self.process.poll()
-
-    def _left(self, leader: int) -> list[int]:
-        """What still lives of this command: its group, and strays that carry our mark in a session of their own."""
-        needle = f"{MARK}={self.mark}".encode()
-        since = _start_of(leader)
-        left = []
-        for name in os.listdir("/proc"):
-            if not name.isdigit():
-                continue
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                state, group, start = _state_of(int(name))
-                if state in "ZX" or start < since:
-                    continue
-                if group == leader or needle in Path("/proc", name, "environ").read_bytes():
-                    left.append(int(name))
-        return left
 
 
 def _take(file: int, stream: Stream) -> bool:
@@ -502,16 +488,3 @@ def _take(file: int, stream: Stream) -> bool:
 def _has_ended(pid: int) -> bool:
     """Whether a child has ended; it is not reaped, so that its number stays its own."""
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _state_of(pid: int) -> tuple[str, int, int]:
-    """(state, process group, start in clock ticks since boot) from /proc/PID/stat of this machine; proc(5)."""
-    fields = Path("/proc", str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()
-    return fields[0], int(fields[2]), int(fields[19])
-
-
-def _start_of(pid: int) -> int:
-    try:
-        return _state_of(pid)[2]
-    except OSError:
-        return 0

@@ -308,6 +308,14 @@ def test_a_script_that_ignores_sigterm(bench: Bench) -> None:
     assert not is_alive(bench.heard.lines[0])
 
 
+def test_a_child_that_hides(bench: Bench) -> None:
+    """A session of its own and an empty environment do not save what the script started, nor what that started."""
+    child = "env -i setsid sh -c 'trap \"\" TERM; env -i setsid sleep 1000 & echo $! $$; wait' </dev/null &"
+    bench.run(bench.make(f"{child} wait", "timeout: 1"))
+    pids = bench.heard.lines[0].split()
+    assert len(pids) == 2 and not any(map(is_alive, pids))
+
+
 def test_runtime(bench: Bench) -> None:
     """A runtime that is asked for moves the limit, with time to put things away."""
     yaml = "timeout: 1\nparameters:\n  runtime: {type: runtime, max: 100}"
