@@ -88,17 +88,17 @@ class Sitting:
     def _call(self, place: Workplace, kept: Kept, arguments: list[str], has_started: bool) -> Completed:
         secrets, part = self.secrets, self.target.part
 
-        def hear(line: str, file: Path) -> None:
+        def hear(line: str, stream: str) -> None:
             line = hide(line, secrets) if secrets else line
-            kept.write(line, file, place.combined)
+            kept.write(line, stream)
             self.context.line(line, part, self.path)
 
         return self.context.host.run(
             [str(self.context.host.locate(self.path)), *arguments],
             timeout=self.limit,
             success=None,
-            on_line=lambda line: hear(line, place.stdout),
-            on_error=lambda line: hear(line, place.stderr),
+            on_line=lambda line: hear(line, "stdout"),
+            on_error=lambda line: hear(line, "stderr"),
             secret=secrets,
             environment={
                 "LIVEAGENT_TASK": self.name,

@@ -109,26 +109,28 @@ class Kept:
     """The output of one run in its three files, line by line, each up to a limit."""
 
     def __init__(self, place: Workplace) -> None:
-        self._files: dict[Path, TextIO] = {}
-        self._room = dict.fromkeys((place.stdout, place.stderr, place.combined), KEPT)
-        for path in self._room:
-            # Line by line on disk: the script may read them as it goes.
-            self._files[path] = path.open("w", encoding="utf-8", errors="replace", buffering=1)
+        paths = (place.stdout, place.stderr, place.combined)
+        # Line by line on disk: the script may read them as it goes.
+        self._files: dict[str, TextIO] = {
+            path.name: path.open("w", encoding="utf-8", errors="replace", buffering=1) for path in paths
+        }
+        self._room = dict.fromkeys(self._files, KEPT)
         self.cut = False
         self.tail: collections.deque[str] = collections.deque(maxlen=TAIL)
 
-    def write(self, line: str, *paths: Path) -> None:
+    def write(self, line: str, stream: str) -> None:
+        """A line of `stdout` or `stderr`."""
         self.tail.append(line[:TAIL_WIDTH])
-        for path in paths:
-            self._room[path] -= len(line) + 1
-            if self._room[path] < 0:
+        for name in (stream, "combined"):
+            self._room[name] -= len(line) + 1
+            if self._room[name] < 0:
                 self.cut = True
                 continue
             try:
-                self._files[path].write(line + "\n")
+                self._files[name].write(line + "\n")
             except OSError:
                 self.cut = True  # no room for it: the line is told all the same
-                self._room[path] = 0
+                self._room[name] = 0
 
     def close(self) -> None:
         for file in self._files.values():
