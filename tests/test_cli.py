@@ -211,6 +211,15 @@ def test_plan_of_a_tree(command: Command, tmp_path: Path) -> None:
     assert codes == {"plan.option.value", "plan.then.reboot", "plan.option.unknown"}
 
 
+def test_plan_moves_no_terminal(command: Command, tmp_path: Path) -> None:
+    """Whoever writes the command line of a server writes nothing but letters on the screen of who looks at it."""
+    (tmp_path / "root" / "proc").mkdir(parents=True)
+    (tmp_path / "root" / "proc" / "cmdline").write_text('SPEEDISO=wipe liveagent.expect_serial="\x1b]0;owned\x07"\n')
+    done = command("--root", str(tmp_path / "root"), "plan")
+    assert done.returncode == 0 and "owned" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr and "\x07" not in done.stdout + done.stderr
+
+
 def test_receive_prints_what_comes(tmp_path: Path, command: Command) -> None:
     """The embedded receiver takes a run's events and shows them."""
     argv = [sys.executable, "-m", "liveagent", "receive", "--listen", "127.0.0.1:0", "--dir", str(tmp_path / "kept")]

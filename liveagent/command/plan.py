@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-import click
-
 from liveagent import cli
 from liveagent.daemon import take_request
 from liveagent.events import EXIT_USAGE
@@ -25,32 +23,37 @@ def show(shell: cli.Shell, as_json: bool) -> int:
     return EXIT_USAGE if made.faults else 0
 
 
+def _say(text: str) -> None:
+    """A line of the answer: words of a boot and of scripts are in it, and may hold anything."""
+    cli.tell(text, err=False)
+
+
 def _show_plan(shell: cli.Shell, made: Plan) -> None:
     for notice in made.notices:
-        click.echo(f"note: {notice}")
+        _say(f"note: {notice}")
     if made.faults:
-        click.echo(f"SPEEDISO={made.word}: nothing would run:")
+        _say(f"SPEEDISO={made.word}: nothing would run:")
         for fault in made.faults:
-            click.echo(f"  {fault}")
+            _say(f"  {fault}")
         return
     for unit in made.units:
-        click.echo(f"{unit}: left to the operator's own {unit}.service")
+        _say(f"{unit}: left to the operator's own {unit}.service")
     if not made.steps:
-        click.echo("idle: this boot asks for no task; the system would stay up with SSH")
+        _say("idle: this boot asks for no task; the system would stay up with SSH")
         return
     cli.show_previews(shell, made, err=False)
     if made.is_destructive and not _is_live(shell):
-        click.echo(
+        _say(
             "NOTE: this is not the live system. Booted into it, nothing is mounted, and `all` means every local disk"
             " that is not left out: ask again there, booted without SPEEDISO, to see what would be erased."
         )
     if made.settings.expect_serial:
-        click.echo(f"Everything is refused on a machine whose serial is not {made.settings.expect_serial}.")
+        _say(f"Everything is refused on a machine whose serial is not {made.settings.expect_serial}.")
     if made.is_destructive:
-        click.echo(f"A countdown of {made.settings.countdown:g} s is shown before the first destructive task.")
+        _say(f"A countdown of {made.settings.countdown:g} s is shown before the first destructive task.")
     targets = [url for urls in made.settings.callbacks.values() for url in urls]
-    click.echo(f"reported to: {', '.join(targets) or 'nobody; the result stays on this machine'}")
-    click.echo(f"then: {made.settings.then}")
+    _say(f"reported to: {', '.join(targets) or 'nobody; the result stays on this machine'}")
+    _say(f"then: {made.settings.then}")
 
 
 def _is_live(shell: cli.Shell) -> bool:

@@ -38,7 +38,7 @@ class Lines:
         render = self._progress if event.type is Type.PROGRESS else _RENDER.get(event.type)
         try:
             texts = render(event) if render else []
-        except Exception as error:
+        except Exception as error:  # those behind it in the record are shown all the same
             texts = [describe_broken(event, error)]
         # Names and messages are the hardware's and the tools' own: they may hold anything, also more lines.
         return [clean(line) for text in texts for line in text.split("\n")]
