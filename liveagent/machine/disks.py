@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import re
 from collections.abc import Mapping
 
 from liveagent.events import JSON
 from liveagent.host import Host
 from liveagent.machine.contents import SECTOR, UNREADABLE, Content, make_path, probe_contents
+from liveagent.machine.encoding import encode_fields
 from liveagent.machine.live import Live, probe_live
 from liveagent.machine.nameplate import Nameplate, is_virtual_media, probe_nameplate, probe_slot
 from liveagent.machine.topology import natural_key, probe_backing_file
@@ -85,18 +85,7 @@ class Disk:
         return f"{self.name} {self.serial}".strip()
 
     def encode(self) -> dict[str, JSON]:
-        values = {field.name: _encode(getattr(self, field.name)) for field in dataclasses.fields(self)}
-        return {**values, "kind": self.kind}
-
-
-def _encode(value: object) -> JSON:
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, tuple):
-        return [_encode(item) for item in value]
-    if dataclasses.is_dataclass(value):
-        return {field.name: _encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    return value
+        return {**encode_fields(self), "kind": self.kind}
 
 
 # Block devices that are no disks: memory, CD drives, floppies, the firmware's flash, and what stands on disks.

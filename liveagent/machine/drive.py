@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 
 from liveagent.events import JSON
 from liveagent.host import Host
 from liveagent.machine.ata import AtaFacts, probe_ata
 from liveagent.machine.disks import Disk, Transport
+from liveagent.machine.encoding import encode_fields
 from liveagent.machine.nvme import NvmeFacts, probe_nvme
 from liveagent.machine.opal import OpalFacts, probe_opal
 from liveagent.machine.question import Questions
@@ -40,21 +40,7 @@ class Drive:
 
     def encode(self) -> dict[str, JSON]:
         """JSON: enums by value, sets sorted."""
-        return {field.name: _encode(getattr(self, field.name)) for field in dataclasses.fields(self)}
-
-
-def _encode(value: object) -> JSON:
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, frozenset):
-        return sorted(value)
-    if isinstance(value, tuple):
-        return [_encode(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _encode(item) for key, item in value.items()}
-    if dataclasses.is_dataclass(value):
-        return {field.name: _encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    return value
+        return encode_fields(self)
 
 
 def probe_drive(host: Host, disk: Disk) -> Drive:

@@ -188,7 +188,7 @@ class Task(abc.ABC):
 # -- the registry -----------------------------------------------------------------------------------
 
 # Built in, by module: a name is known without importing what is behind it.
-BUILT_IN: Mapping[str, str] = {"wipe": "liveagent.tasks.wipe"}
+BUILT_IN: Mapping[str, str] = {"hwdiag": "liveagent.tasks.hwdiag", "wipe": "liveagent.tasks.wipe"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,64 @@
+"""The whole of a server, part by part, for a diagnosis: what it is made of, how it is, and what could not be seen."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from liveagent import __version__
+from liveagent.events import JSON, render_time
+from liveagent.host import Host
+from liveagent.machine.disks import Disk, probe_disks
+from liveagent.machine.dmi import Identity, probe_identity
+from liveagent.machine.encoding import encode_fields
+from liveagent.machine.live import Live, probe_live
+from liveagent.machine.look import Job, Looked, Missing, look_side_by_side
+from liveagent.machine.stack import Layer, probe_layers
+
+# The form of the document; it counts up when a field changes its meaning or goes.
+FORM = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Inventory:
+    """A server at one moment. A part that was not seen is None or empty, and stands in `missing` with the reason.
+
+    `took`: seconds a part. `silent`: parts that did not answer in time; `failed`: parts at which the agent itself
+    failed, with what it said.
+    """
+
+    taken: str = ""
+    identity: Identity | None = None
+    disks: tuple[Disk, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    live: Live | None = None
+    missing: tuple[Missing, ...] = ()
+    took: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    silent: tuple[str, ...] = ()
+    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def encode(self) -> dict[str, JSON]:
+        return {"form": FORM, "agent": __version__, **encode_fields(self)}
+
+
+# Each fills the field of its name. Seconds: what a large machine needs, times some.
+COLLECTORS: tuple[Job[Any], ...] = (
+    Job("identity", lambda look: probe_identity(look.host), 10.0),
+    Job("disks", lambda look: probe_disks(look.host), 60.0),
+    Job("layers", lambda look: probe_layers(look.host), 60.0),
+    Job("live", lambda look: probe_live(look.host), 30.0),
+)
+
+
+def probe_inventory(host: Host, collectors: tuple[Job[Any], ...] = COLLECTORS) -> Inventory:
+    """Look at every part, side by side; takes as long as the slowest of them. Raises Cancelled."""
+    return make_inventory(render_time(host.now()), look_side_by_side(host, collectors))
+
+
+def make_inventory(taken: str, looked: Looked[Any]) -> Inventory:
+    """An inventory of what was seen; what was not keeps its empty value."""
+    missing = tuple(dict.fromkeys(looked.missing))
+    return Inventory(
+        taken=taken, missing=missing, took=looked.seconds, silent=looked.silent, failed=looked.failed, **looked.values
+    )
