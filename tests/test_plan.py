@@ -122,9 +122,9 @@ def test_blanks_around_words(make: Make) -> None:
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("wpie", "there is no task wpie; did you mean wipe?; known: wipe, broken, look"),
+        ("wpie", "there is no task wpie; did you mean wipe?; known: hwdiag, wipe, broken, look"),
         ("Wipe", "there is no task Wipe; did you mean wipe?"),
-        ("xyzzy", "there is no task xyzzy; known: wipe"),
+        ("xyzzy", "there is no task xyzzy; known: hwdiag, wipe"),
         ("../../etc/passwd", "there is no task '../../etc/passwd'; known:"),
         ("/bin/sh", "there is no task '/bin/sh'; known:"),
         ("..", "there is no task '..'; known:"),

@@ -17,7 +17,7 @@ from liveagent.events import Type, Verdict
 from liveagent.host import Cancelled, Host
 from liveagent.machine import probe_machine
 from liveagent.plan import Plan, make_plan
-from liveagent.tasks import Context, Outcome, Registry, Unusable, script
+from liveagent.tasks import BUILT_IN, Context, Outcome, Registry, Unusable, script
 from liveagent.tasks.script.task import Script
 from tests.conftest import need
 
@@ -102,7 +102,7 @@ def test_what_is_no_task(host: Host, drop: Drop, tmp_path: Path) -> None:
     (tmp_path / ETC.lstrip("/") / "directory").mkdir()
     (tmp_path / ETC.lstrip("/") / "nowhere").symlink_to("/nowhere")
     assert script.names(host) == ()
-    assert Registry(host).names() == ("wipe",)
+    assert Registry(host).names() == tuple(BUILT_IN)
 
 
 def test_etc_wins(host: Host, drop: Drop) -> None:
@@ -117,7 +117,7 @@ def test_a_built_in_wins(host: Host, drop: Drop) -> None:
     """A file named `wipe` does not become the wipe."""
     drop("wipe")
     assert not isinstance(Registry(host).find("wipe"), Script)
-    assert Registry(host).names() == ("wipe",)
+    assert Registry(host).names() == tuple(BUILT_IN)
 
 
 # -- which must not be run --------------------------------------------------------------------------
