@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -11,8 +12,13 @@ def main() -> None:
 
         print(f"liveagent {__version__}")
         return
+    from liveagent.cli import main as command
     from liveagent.cli import run
 
+    if "_LIVEAGENT_COMPLETE" in os.environ:
+        from liveagent.completion import teach
+
+        teach(command)
     run()
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from liveagent import __version__
+from liveagent.command.group import Commands
 from liveagent.events import EXIT_STATUS, EXIT_USAGE, Verdict
 from liveagent.host import Host
 
@@ -65,7 +66,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], err: bool
     words.print_table(columns, rows, sys.stderr if err else sys.stdout)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--root", default="/", metavar="DIR", help="Read everything below / from DIR instead; erases nothing.")
 @click.option("--config", default="", metavar="FILE", help="Use FILE instead of the files in /etc/liveagent.")
 @click.option("--state", default="", metavar="DIR", help="Keep runs in DIR (default /var/lib/liveagent).")

@@ -45,10 +45,15 @@ class Fault:
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """How a word becomes a value; `name` is what help and errors call it."""
+    """How a word becomes a value; `name` is what help and errors call it.
+
+    `words` are those that a shell completes; `names_disks`: a list in which disks may be named as well.
+    """
 
     name: str
     parse: Callable[[str], Any]
+    words: tuple[str, ...] = ()
+    names_disks: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,10 +142,11 @@ def parse_urls(word: str) -> tuple[str, ...]:
 
 
 TEXT = Kind("text", parse_text)
-FLAG = Kind("yes|no", parse_flag)
+FLAG = Kind("yes|no", parse_flag, ("yes", "no"))
 SIZE = Kind("size", parse_size)
 DURATION = Kind("duration", parse_duration)
 LIST = Kind("list", parse_list)
+DISKS = Kind("list", parse_list, names_disks=True)
 URL = Kind("URL", parse_url)
 URLS = Kind("URL[,URL…]", parse_urls)
 
@@ -165,7 +171,7 @@ def choice(*words: str) -> Kind:
             raise BadValue(f"{word!r} is none of {', '.join(words)}{suggest(folded, words)}")
         return folded
 
-    return Kind("|".join(words), parse)
+    return Kind("|".join(words), parse, words)
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

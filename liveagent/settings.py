@@ -38,6 +38,7 @@ def parse_secret(word: str) -> str:
     return word
 
 
+THEN = ("stay", "reboot", "poweroff")
 SECRET = Kind("secret", parse_secret)
 
 
@@ -63,7 +64,7 @@ class AgentSettings:
     callback_ca: str = option(TEXT, "", "file with the CA of the callback's and the config URL's certificates")
     config: str = option(URL, "", "URL of a JSON document with more settings")
     config_wait: float = option(DURATION, 300.0, "how long the config URL is waited for")
-    then: str = option(choice("stay", "reboot", "poweroff"), "stay", "what follows the last task")
+    then: str = option(choice(*THEN), "stay", "what follows the last task")
     drain: float = option(DURATION, 600.0, "how long `then` waits for delivery")
     deadline: float = option(DURATION, 0.0, "limit of the whole plan; 0 is none")
     expect_serial: str = option(TEXT, "", "refuse everything on a machine with another serial")

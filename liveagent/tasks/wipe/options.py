@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from liveagent.options import FLAG, LIST, BadValue, Kind, choice, integer, option
+from liveagent.options import DISKS, FLAG, LIST, BadValue, Kind, choice, integer, option
 
 # What `method` may be, beside the technique's own name: a policy, which leaves the choice to the drive's facts.
 POLICIES = ("auto", "purge", "clear", "quick", "overwrite", "dod-3")
@@ -73,24 +73,30 @@ def parse_psids(word: str) -> tuple[tuple[str, str], ...]:
 @dataclasses.dataclass(frozen=True)
 class WipeOptions:
     disks: tuple[str, ...] = option(
-        LIST, ("all",), "which: all, or names, /dev paths, by-id names, serials, serial: wwn: model: size: kind: slot:"
+        Kind("list", LIST.parse, ("all",), names_disks=True),
+        ("all",),
+        "which: all, or names, /dev paths, by-id names, serials, serial: wwn: model: size: kind: slot:",
     )
-    except_: tuple[str, ...] = option(LIST, (), "which of those to leave alone, in the same terms")
+    except_: tuple[str, ...] = option(DISKS, (), "which of those to leave alone, in the same terms")
     release: tuple[str, ...] = option(
         Kind("guard[,guard…]", parse_release),
         (),
         "guards to lift for disks named by serial or WWN: " + ", ".join(RELEASABLE),
     )
     method: str = option(
-        Kind("POLICY|TECHNIQUE", choice(*POLICIES, *FIRMWARE).parse),
+        Kind("POLICY|TECHNIQUE", choice(*POLICIES, *FIRMWARE).parse, (*POLICIES, *FIRMWARE)),
         "auto",
         "auto: the strongest purge that the drive offers, else clear; purge: refuse where only clear is possible; "
         "clear, overwrite: passes over the whole disk; dod-3: zeros, ones, random; quick: signatures and both ends, "
         "never called erased; or one technique by name: " + ", ".join(FIRMWARE),
     )
     passes: int = option(integer(1, 35), 1, "how often to overwrite")
-    pattern: str = option(Kind("random|zero|ones|HEX", parse_pattern), "random", "what to overwrite with")
-    verify: str = option(Kind("none|sample|full|N%", parse_verify), "sample", "how much is read back")
+    pattern: str = option(
+        Kind("random|zero|ones|HEX", parse_pattern, ("random", "zero", "ones")), "random", "what to overwrite with"
+    )
+    verify: str = option(
+        Kind("none|sample|full|N%", parse_verify, ("none", "sample", "full")), "sample", "how much is read back"
+    )
     also_overwrite: bool = option(FLAG, False, "overwrite on top of what the drive's own firmware has erased")
     psid: tuple[tuple[str, str], ...] = option(
         Kind("PSID|SERIAL=PSID,…", parse_psids), (), "from the drive's label, for opal-psid-revert", secret=True
