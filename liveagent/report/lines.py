@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 from liveagent.events import Event, Type
 from liveagent.report.banner import render_banner
+from liveagent.report.overview import render_not_measured, render_overview
 from liveagent.report.troubles import find_slots, make_trouble, only_mapping, only_mappings
 
 WIDTH = 79
@@ -136,7 +137,9 @@ def _run_finished(event: Event) -> list[str]:
     slots = find_slots(data)
     for task in only_mappings(data.get("tasks")):
         lines.append(f"{task.get('task')}: {str(task.get('verdict')).upper()}: {task.get('summary')}")
+        lines += [f"  {line}" for line in render_overview(task, WIDTH - 2)]
         lines += [f"  {make_trouble(finding, slots)}" for finding in only_mappings(task.get("findings"))]
+        lines += [f"  {line}" for line in render_not_measured(task, WIDTH - 2)]
     lines += [f"  {make_trouble(finding, slots)}" for finding in only_mappings(data.get("findings"))]
     verdict, serial = str(data.get("verdict")), only_mapping(data.get("machine")).get("serial")
     lines += ["", *render_banner(verdict), "", f"run {event.run}" + (f" on {serial}" if serial else "")]

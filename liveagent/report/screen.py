@@ -15,6 +15,7 @@ from rich.text import Text
 
 from liveagent.report.banner import render_banner
 from liveagent.report.lines import ADVICE, fold, render_duration, render_rate
+from liveagent.report.overview import fold_not_measured, fold_overview
 from liveagent.report.view import Line, Row, View, choose_rows
 
 COLOURS = {
@@ -229,7 +230,14 @@ def _render_end(view: View, width: int, height: int) -> list[Text]:
             about.append(Text(f"and {left} more", "dim"))
             break
         about += lines
-    return [*top, *(about or [Text(line) for line in fold(view.summary, width)][: max(0, room)]), *bottom]
+    about = about or [Text(line) for line in fold(view.summary, width)][: max(0, room)]
+    return [*top, *about, *_render_machine(view, width, room - len(about)), *bottom]
+
+
+def _render_machine(view: View, width: int, room: int) -> list[Text]:
+    """What the machine is, as far as there is room below what is wrong with it."""
+    lines = [*fold_overview(view.overview, width), *fold_not_measured(view.not_measured, width)]
+    return [Text(), *(Text(line) for line in lines[: room - 1])] if lines and room > 1 else []
 
 
 def _fold_line(line: Line, width: int) -> list[Text]:

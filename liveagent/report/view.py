@@ -13,6 +13,7 @@ import re
 
 from liveagent.events import WORST_FIRST, Event, Type
 from liveagent.report.lines import clean, describe_broken, to_number
+from liveagent.report.overview import list_not_measured, list_overview
 from liveagent.report.troubles import GOOD, list_troubles, only_mapping, only_mappings, rank
 
 LINES = 100
@@ -86,6 +87,9 @@ class View:
         self.verdict = self.summary = ""
         # What to look at when it has ended, the worst first.
         self.troubles: tuple[Line, ...] = ()
+        # What the tasks have to say of the machine, as (name, text), and what they did not measure.
+        self.overview: tuple[tuple[str, str], ...] = ()
+        self.not_measured: tuple[str, ...] = ()
 
     def feed(self, event: Event) -> None:
         """Take the next event; one that people need not see changes nothing, and one that is broken only says so."""
@@ -176,6 +180,8 @@ class View:
         # Of a record that was thinned or broken off the last event alone may have said it.
         self.serial = self.serial or cut(only_mapping(event.data.get("machine")).get("serial"))
         tasks = only_mappings(event.data.get("tasks"))
+        self.overview = tuple((cut(name), cut(text)) for task in tasks for name, text in list_overview(task)[:FINDINGS])
+        self.not_measured = tuple(cut(text) for task in tasks for text in list_not_measured(task)[:FINDINGS])
         self.tasks.update((cut(task.get("task")), cut(task.get("verdict"))) for task in tasks)
 
     def _row(self, subject: str) -> Row:
