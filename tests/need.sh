@@ -65,6 +65,8 @@ if [ "${1:-}" = vm ]; then
     want mmdebstrap mmdebstrap
     want debugfs e2fsprogs
     want zstd zstd
+    # For `make bench`: what an inventory is compared with.
+    want lshw lshw
 fi
 
 [ -z "$missing" ] && exit 0

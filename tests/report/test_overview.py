@@ -48,7 +48,12 @@ def test_lines_of_a_serial_console() -> None:
     lines = Lines().render(END)
     assert all(len(line) <= WIDTH for line in lines)
     text = "\n".join(lines)
-    for part in ("server    HPE ProLiant", "memory    384 GiB", "WARN: BMC: its log", "not measured: memory.ecc, bmc.sel"):
+    for part in (
+        "server    HPE ProLiant",
+        "memory    384 GiB",
+        "WARN: BMC: its log",
+        "not measured: memory.ecc, bmc.sel",
+    ):
         assert part in text
 
 
