@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
 
 import pytest
+
+from liveagent.host import Host
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 IN_CI = bool(os.environ.get("CI"))
@@ -30,6 +34,33 @@ def corpus() -> Path:
     path = Path(os.environ.get("LIVEAGENT_CORPUS") or REPOSITORY.parent / "shared" / "corpus")
     need((path / "INDEX-disks.md").exists(), f"the corpus of recorded outputs at {path} (LIVEAGENT_CORPUS)")
     return path
+
+
+UnpackTree = Callable[[str, str], Host]
+
+
+@pytest.fixture(scope="session")
+def unpack_tree(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> UnpackTree:
+    """A door to a /sys and /proc that were captured on a real machine; only to be read.
+
+    Of the archive's files those are taken that match a pattern: some have tens of thousands.
+    """
+    roots: dict[tuple[str, str], Path] = {}
+
+    def unpack(name: str, only: str) -> Host:
+        if (name, only) not in roots:
+            root = roots[(name, only)] = tmp_path_factory.mktemp("tree")
+            with tarfile.open(corpus / name) as archive:
+                # Links are kept as they stand: sysfs is made of them, and the door never leaves its root.
+                archive.extraction_filter = lambda member, path: member
+                for member in archive:
+                    is_inside = not member.name.startswith("/") and ".." not in Path(member.name).parts
+                    if is_inside and re.search(only, f"/{member.name}"):
+                        archive.extract(member, root)
+        root = roots[(name, only)]
+        return Host(str(root if (root / "sys").is_dir() else next(root.iterdir())))
+
+    return unpack
 
 
 MakeLoop = Callable[..., str]

@@ -201,4 +201,4 @@ def _probe_partitions(host: Host, disk: str) -> tuple[Partition, ...]:
 
 def _read_number(host: Host, path: str) -> int | None:
     text = host.read_or(path)
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdecimal() else None

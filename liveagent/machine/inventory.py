@@ -14,6 +14,7 @@ from liveagent.machine.dmi import Identity, probe_identity
 from liveagent.machine.encoding import encode_fields
 from liveagent.machine.live import Live, probe_live
 from liveagent.machine.look import Job, Looked, Missing, look_side_by_side
+from liveagent.machine.pci import PciDevice, probe_pci
 from liveagent.machine.stack import Layer, probe_layers
 
 # The form of the document; it counts up when a field changes its meaning or goes.
@@ -31,6 +32,7 @@ class Inventory:
     taken: str = ""
     identity: Identity | None = None
     disks: tuple[Disk, ...] = ()
+    pci: tuple[PciDevice, ...] = ()
     layers: tuple[Layer, ...] = ()
     live: Live | None = None
     missing: tuple[Missing, ...] = ()
@@ -46,6 +48,7 @@ class Inventory:
 COLLECTORS: tuple[Job[Any], ...] = (
     Job("identity", lambda look: probe_identity(look.host), 10.0),
     Job("disks", lambda look: probe_disks(look.host), 60.0),
+    Job("pci", probe_pci, 20.0),
     Job("layers", lambda look: probe_layers(look.host), 60.0),
     Job("live", lambda look: probe_live(look.host), 30.0),
 )

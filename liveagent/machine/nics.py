@@ -61,7 +61,7 @@ def _probe_nic(host: Host, name: str, addresses: Mapping[str, tuple[str, ...]]) 
         addresses=addresses.get(name, ()),
         carrier={"0": False, "1": True}.get(carrier),
         # -1 (and, of old drivers, 4294967295) stands for "unknown".
-        speed_mbit=int(speed) if speed.isdigit() and 0 < int(speed) < 2**31 else None,
+        speed_mbit=int(speed) if speed.isdecimal() and 0 < int(speed) < 2**31 else None,
     )
 
 

@@ -90,7 +90,8 @@ def test_inventory() -> None:
     for name, rows in samples.items():
         wall, processor, memory = (statistics.median(row[column] for row in rows) for column in range(3))
         document = json.loads(rows[-1][3])
+        facts = f"{len(count_names(document)):4} kinds of facts, {count_facts(document)} facts"
         print(
             f"{name:20} {wall * 1000:8.0f} ms x{wall / base:.2f}  processor {processor * 1000:7.0f} ms"
-            f"  memory {memory / 1e6:6.1f} MB  {len(count_names(document)):4} kinds of facts, {count_facts(document)} facts"
+            f"  memory {memory / 1e6:6.1f} MB  {facts}"
         )

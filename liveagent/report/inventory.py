@@ -1,0 +1,120 @@
+"""An inventory for people: a section a part, as facts or as a table. Pure: the document is what was seen."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from liveagent.report.lines import render_bytes
+from liveagent.report.troubles import only_mapping, only_mappings
+
+UNKNOWN = "-"
+# What a table of a part shows, in this order; the document has all of it. A path leads into what is nested.
+TABLES: Mapping[str, tuple[str, ...]] = {
+    "disks": ("path", "kind", "model", "serial", "size", "firmware", "slot", "contents"),
+}
+# What a person does not look for in a page, or finds elsewhere on it.
+NOT_SHOWN = ("form", "taken", "agent", "missing", "took", "silent", "failed", "layers", "live")
+BYTES = ("size", "capacity")
+MEMORY = ("total", "cache", "maximum")
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A part: a table of texts. Facts have no columns' names, and two cells a row."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def list_sections(document: Mapping[str, Any]) -> list[Section]:
+    """The parts that were seen, and what was not, in the document's order."""
+    sections = []
+    for name, value in document.items():
+        if name not in NOT_SHOWN:
+            sections += _make_sections(name, value)
+    missing = [
+        (str(one.get("part")), str(one.get("why")), str(one.get("detail") or ""))
+        for one in only_mappings(document.get("missing"))
+    ]
+    return [*sections, *([Section("not measured", ("part", "why", ""), tuple(missing))] if missing else [])]
+
+
+def _make_sections(name: str, value: Any) -> list[Section]:
+    title = name.replace("_", " ")
+    if isinstance(value, Mapping):
+        facts = tuple(
+            (key.replace("_", " "), text)
+            for key, item in value.items()
+            if not _is_table(item) and (text := render_value(key, item)) != UNKNOWN
+        )
+        inner = [
+            section
+            for key, item in value.items()
+            if _is_table(item)
+            for section in _make_sections(f"{name}.{key}", item)
+        ]
+        return [*([Section(title, (), facts)] if facts else []), *inner]
+    rows = only_mappings(value)
+    if not rows:
+        return []
+    columns = _choose_columns(name, rows)
+    table = tuple(tuple(render_value(column, look_up(row, column)) for column in columns) for row in rows)
+    return [Section(title, tuple(column.rpartition(".")[2].replace("_", " ") for column in columns), table)]
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(only_mappings(value))
+
+
+def _choose_columns(name: str, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Those of the table, else all that are plain; a column in which nobody says anything is left out."""
+    wanted = TABLES.get(name) or tuple(key for key, value in rows[0].items() if not isinstance(value, (dict, list)))
+    return tuple(
+        column for column in wanted if any(render_value(column, look_up(row, column)) != UNKNOWN for row in rows)
+    )
+
+
+def look_up(row: Mapping[str, Any], path: str) -> Any:
+    """What stands at a dotted path; None where nothing does."""
+    value: Any = row
+    for key in path.split("."):
+        value = only_mapping(value).get(key)
+    return value
+
+
+def render_value(name: str, value: Any) -> str:
+    """A value as a person reads it; what is not known is a dash, never nothing and never zero."""
+    name = name.rpartition(".")[2]
+    if value is None or value == "" or value == [] or value == {}:
+        return UNKNOWN
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        return _render_number(name, value)
+    if isinstance(value, (list, tuple)):
+        texts = [
+            str(item.get("kind") or item.get("name")) if isinstance(item, Mapping) else str(item) for item in value
+        ]
+        return ", ".join(dict.fromkeys(texts))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {render_value(key, item)}" for key, item in value.items())
+    return str(value)
+
+
+def _render_number(name: str, value: float) -> str:
+    if name in BYTES or name.endswith(("_size", "_bytes")):
+        return render_bytes(value)
+    if name in MEMORY or name.endswith("_memory"):
+        return render_memory(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def render_memory(number: float) -> str:
+    """Binary units, as memory is sold: `384 GiB`, `1.5 TiB`."""
+    for unit, size in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if number >= size:
+            return f"{number / size:.4g} {unit}"
+    return f"{number:g} B"

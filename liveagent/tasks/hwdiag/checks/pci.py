@@ -1,0 +1,80 @@
+"""Links that run below what both ends can do, and devices that nothing drives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from liveagent.events import Finding, Verdict
+from liveagent.machine.inventory import Inventory
+from liveagent.machine.pci import Link, PciDevice
+from liveagent.tasks.hwdiag.check import Check, Code
+from liveagent.tasks.hwdiag.policy import Policy
+
+LINK_SPEED = Code(
+    "pci.link.speed",
+    Verdict.WARN,
+    "a link runs slower than the slower of its two ends can: a dirty contact, a riser, a wrong BIOS setting",
+    "PCI Express base specification, Link Status against Link Capabilities of both ends",
+)
+LINK_WIDTH = Code(
+    "pci.link.width",
+    Verdict.WARN,
+    "a link has fewer lanes than the narrower of its two ends: a contact or a lane has failed",
+    "PCI Express base specification, Link Status against Link Capabilities of both ends",
+)
+LINK_RESTING = Code(
+    "pci.link.resting",
+    Verdict.PASS,
+    "a graphics processor's link is slow: they save power at rest, so this says nothing without load",
+    "drivers of NVIDIA and AMD lower the speed of an idle link",
+)
+NO_DRIVER = Code(
+    "pci.driver",
+    Verdict.WARN,
+    "a storage or network controller has no driver: what is behind it is not seen",
+    "classes 01 and 02 of the PCI code and ID assignment",
+)
+DISPLAY = ("03", "12")
+DRIVEN = {"01": "storage", "02": "network"}
+
+
+def find_links(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
+    """Hop by hop: a device, and the port above it."""
+    devices = {device.id: device for device in inventory.pci}
+    for device in inventory.pci:
+        above = devices.get(device.parent)
+        # A virtual function has no link, and functions of one device share that of the first.
+        if above is None or device.link is None or above.link is None or device.physical:
+            continue
+        if device.id.endswith(".0"):
+            yield from _judge(device, device.link, above, above.link)
+
+
+def _judge(device: PciDevice, link: Link, above: PciDevice, port: Link) -> Iterator[Finding]:
+    where = f"{device.label}, below {above.id}"
+    if link.speed is not None and link.speed_max is not None and port.speed_max is not None:
+        possible = min(link.speed_max, port.speed_max)
+        if link.speed < possible:
+            code = LINK_RESTING if device.class_code[:2] in DISPLAY else LINK_SPEED
+            advice = "" if code is LINK_RESTING else "; reseat the card, look at riser and BIOS"
+            summary = f"its link runs at {link.speed:g} GT/s of {possible:g}{advice}"
+            yield code.found(where, summary, speed=link.speed, possible=possible, unit="GT/s")
+    if link.width is not None and link.width_max is not None and port.width_max is not None:
+        lanes = min(link.width_max, port.width_max)
+        if link.width < lanes:
+            summary = f"its link has {link.width} lanes of {lanes}; reseat the card, look at riser and slot"
+            yield LINK_WIDTH.found(where, summary, width=link.width, possible=lanes)
+
+
+def find_undriven(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
+    if not any(device.driver for device in inventory.pci):
+        return  # nothing was seen of drivers
+    for device in inventory.pci:
+        kind = DRIVEN.get(device.class_code[:2])
+        if kind and not device.driver and not device.physical:
+            ids = f"{device.vendor_id}:{device.device_id}"
+            summary = f"this {kind} controller ({ids}) has no driver in this image; what is behind it is not seen"
+            yield NO_DRIVER.found(device.label, summary, ids=ids)
+
+
+CHECKS = (Check((LINK_SPEED, LINK_WIDTH, LINK_RESTING), find_links), Check((NO_DRIVER,), find_undriven))

@@ -1,0 +1,103 @@
+"""Links that are slower than both ends can, and those that only look so."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import pytest
+
+from liveagent.events import Finding
+from liveagent.machine.inventory import Inventory
+from liveagent.machine.look import Look
+from liveagent.machine.pci import Link, PciDevice, probe_pci
+from liveagent.tasks.hwdiag.checks import pci
+from liveagent.tasks.hwdiag.policy import Policy
+from tests.conftest import UnpackTree
+
+PCI = r"/(bus/pci|devices/pci)"
+
+PORT = PciDevice(
+    id="0000:00:01.0",
+    class_code="060400",
+    class_name="PCI bridge",
+    vendor_id="8086",
+    device_id="2030",
+    subsystem_vendor_id="",
+    subsystem_device_id="",
+    revision="04",
+    vendor="Intel Corporation",
+    model="Root Port",
+    driver="pcieport",
+    numa_node=0,
+    parent="",
+    slot="",
+    link=Link(8.0, 8, 8.0, 16),
+    virtual_functions=None,
+    virtual_functions_max=None,
+    physical="",
+)
+CARD = dataclasses.replace(
+    PORT, id="0000:01:00.0", class_code="020000", driver="i40e", parent=PORT.id, slot="3", link=Link(8.0, 8, 8.0, 8)
+)
+
+
+def find(*devices: PciDevice) -> list[Finding]:
+    inventory = Inventory(pci=devices)
+    found: Iterable[Finding] = [finding for check in pci.CHECKS for finding in check.find(inventory, Policy())]
+    return list(found)
+
+
+def with_link(device: PciDevice, *link: float | None) -> PciDevice:
+    return dataclasses.replace(device, link=Link(*link))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("card", "codes"),
+    [
+        (CARD, []),
+        (with_link(CARD, 5.0, 8, 8.0, 8), ["pci.link.speed"]),
+        (with_link(CARD, 8.0, 4, 8.0, 8), ["pci.link.width"]),
+        (with_link(CARD, 2.5, 1, 16.0, 16), ["pci.link.speed", "pci.link.width"]),
+        # The slot is the slower end: nobody can do anything about that.
+        (with_link(CARD, 8.0, 8, 16.0, 8), []),
+        (with_link(CARD, None, None, 8.0, 8), []),
+        (with_link(CARD, 5.0, 8, None, None), []),
+        (dataclasses.replace(CARD, link=None), []),
+        (dataclasses.replace(CARD, class_code="030200", link=Link(2.5, 8, 16.0, 8)), ["pci.link.resting"]),
+        (
+            dataclasses.replace(CARD, class_code="030200", link=Link(2.5, 4, 16.0, 8)),
+            ["pci.link.resting", "pci.link.width"],
+        ),
+        (dataclasses.replace(CARD, id="0000:01:00.1", link=Link(5.0, 8, 8.0, 8)), []),
+        (dataclasses.replace(CARD, physical="0000:01:00.1", driver="", link=Link(5.0, 8, 8.0, 8)), []),
+        (dataclasses.replace(CARD, driver=""), ["pci.driver"]),
+        (dataclasses.replace(CARD, driver="", class_code="0c0330"), []),
+    ],
+)  # fmt: skip
+def test_links(card: PciDevice, codes: list[str]) -> None:
+    assert [finding.code for finding in find(PORT, card)] == codes
+
+
+def test_a_finding_says_where_it_sits_and_what_it_measured() -> None:
+    [finding] = find(PORT, with_link(CARD, 5.0, 8, 8.0, 8))
+    assert finding.part.startswith("slot 3, 0000:01:00.0 Intel Corporation") and PORT.id in finding.part
+    assert finding.measured == {"speed": 5.0, "possible": 8.0, "unit": "GT/s"}
+
+
+def test_where_nothing_is_seen_of_drivers_none_is_missed() -> None:
+    assert find(dataclasses.replace(PORT, driver=""), dataclasses.replace(CARD, driver="")) == []
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize(
+    "tree",
+    [
+        "hwloc-tree/32intel64-2p8co2t+8ve.tar.bz2",
+        "hwloc-tree/40intel64-2g2n4c+pcilocality.tar.bz2",
+        "hwloc-tree/32em64t-2n8c+dax+nvme+mic+dimms.tar.bz2",
+        "sysfs-tree/procfs-pci.tar.gz",
+    ],
+)
+def test_recorded_servers_have_no_false_alarm(unpack_tree: UnpackTree, tree: str) -> None:
+    assert find(*probe_pci(Look(unpack_tree(tree, PCI)))) == []
