@@ -27,6 +27,7 @@ want groff groff-base
 want git git
 # The screens are captured from a terminal emulator.
 want tmux tmux
+want ethtool ethtool
 # A shell that shows its completions without a terminal.
 want fish fish
 # The packages are built with the system's own Python, as a distribution does.

@@ -12,7 +12,9 @@ from liveagent.host import Host
 from liveagent.machine.disks import Disk, probe_disks
 from liveagent.machine.dmi import Identity, probe_identity
 from liveagent.machine.encoding import encode_fields
+from liveagent.machine.ethernet import Interface, probe_interfaces
 from liveagent.machine.live import Live, probe_live
+from liveagent.machine.lldp import LISTEN, Neighbour, probe_known_neighbours, probe_neighbours
 from liveagent.machine.look import Job, Looked, Missing, look_side_by_side
 from liveagent.machine.pci import PciDevice, probe_pci
 from liveagent.machine.stack import Layer, probe_layers
@@ -32,6 +34,8 @@ class Inventory:
     taken: str = ""
     identity: Identity | None = None
     disks: tuple[Disk, ...] = ()
+    nics: tuple[Interface, ...] = ()
+    lldp: tuple[Neighbour, ...] = ()
     pci: tuple[PciDevice, ...] = ()
     layers: tuple[Layer, ...] = ()
     live: Live | None = None
@@ -48,9 +52,16 @@ class Inventory:
 COLLECTORS: tuple[Job[Any], ...] = (
     Job("identity", lambda look: probe_identity(look.host), 10.0),
     Job("disks", lambda look: probe_disks(look.host), 60.0),
+    Job("nics", probe_interfaces, 60.0),
+    Job("lldp", probe_known_neighbours, 30.0),
     Job("pci", probe_pci, 20.0),
     Job("layers", lambda look: probe_layers(look.host), 60.0),
     Job("live", lambda look: probe_live(look.host), 30.0),
+)
+# A diagnosis has the half minute that it takes to hear every switch.
+LISTENING: tuple[Job[Any], ...] = (
+    *(job for job in COLLECTORS if job.name != "lldp"),
+    Job("lldp", probe_neighbours, LISTEN + 20),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from liveagent.events import Finding, Verdict, worst
-from liveagent.machine.inventory import Inventory, probe_inventory
+from liveagent.machine.inventory import LISTENING, Inventory, probe_inventory
 from liveagent.tasks import Context, Outcome
 from liveagent.tasks.hwdiag.check import Code, run_checks
 from liveagent.tasks.hwdiag.checks import CHECKS
@@ -27,7 +27,7 @@ REQUIRED = Code(
 def run(context: Context, options: HwdiagOptions) -> Outcome:
     """Look at the whole machine, and judge it."""
     policy = Policy(model=context.machine.identity.product or "")
-    inventory = probe_inventory(context.host)
+    inventory = probe_inventory(context.host, LISTENING)
     findings = judge(inventory, policy)
     for finding in findings:
         context.finding(finding)
