@@ -10,10 +10,23 @@ from pathlib import Path
 from liveagent import __version__
 from liveagent.engine import finish
 from liveagent.events import Event, Finding, Result, TaskResult, Type, Verdict, make_source, render_time
+from liveagent.lock import Lock
 from liveagent.machine import Machine
 from liveagent.report import Delivery, note_receivers, read_receivers
 from liveagent.report.spool import EVENTS, Spool, read_events
 from liveagent.session import Places
+
+
+def close_broken_runs(places: Places, machine: Machine) -> list[str]:
+    """End the records of all runs that nobody carries out any more, whoever did; what is known of each."""
+    holder = Lock(places.runtime).holder()
+    return [
+        close_broken_run(places, directory.name, machine)
+        for directory in places.run_directories()
+        if not (directory / "result.json").exists()
+        and (directory / EVENTS).exists()
+        and (holder is None or holder.run != directory.name)
+    ]
 
 
 def close_broken_run(places: Places, run: str, machine: Machine) -> str:

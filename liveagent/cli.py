@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from liveagent import __version__
+from liveagent.bus import Unanswered
 from liveagent.command.group import Commands
 from liveagent.events import EXIT_STATUS, EXIT_USAGE, Verdict
 from liveagent.host import Host
@@ -35,6 +36,11 @@ class Shell:
     host: Host
     config: str
     state: str
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing was said of where things lie: only then is the service's the same machine and state."""
+        return self.host.is_real and not self.config and not self.state
 
     @property
     def places(self) -> Places:
@@ -100,6 +106,8 @@ def run() -> None:
         main(prog_name="liveagent")
     except PermissionError as error:
         fail(f"{error.filename}: {error.strerror}; try it as root")
+    except Unanswered as error:
+        fail(str(error))
 
 
 # -- run --------------------------------------------------------------------------------------------
@@ -114,6 +122,7 @@ def run() -> None:
 @click.option("--as-booted", is_flag=True, help="Take this boot's own plan again.")
 @click.option("--dry-run", is_flag=True, help="Show exactly what would be done, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask before a destructive task.")
+@click.option("--detach", is_flag=True, help="Leave it to the service, and do not watch it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.option("--callback", default="", metavar="URL", help="Report to this receiver.")
 @click.option("--then", default="", metavar="stay|reboot|poweroff", help="What follows the last task.")
@@ -124,11 +133,15 @@ def run_command(
     as_booted: bool,
     dry_run: bool,
     yes: bool,
+    detach: bool,
     as_json: bool,
     callback: str,
     then: str,
 ) -> None:
-    """Run tasks now, here.
+    """Run tasks now.
+
+    Where the service runs, it has them and this command watches: Ctrl-C leaves, and `liveagent attach` comes back.
+    Elsewhere they run in this command, and Ctrl-C stops them.
 
     The options of a task are given as --OPTION VALUE (see `liveagent show TASK`), or as --TASK.OPTION VALUE where
     several tasks have one of that name. A destructive task shows what it would erase and asks for this machine's
@@ -137,7 +150,8 @@ def run_command(
     from liveagent.command import run as command
 
     given = command.Given(tasks or "", as_booted, tuple(context.args), callback, then)
-    sys.exit(command.run(context.obj, given, dry_run=dry_run, yes=yes, as_json=as_json))
+    how = command.How(dry_run=dry_run, yes=yes, detach=detach, as_json=as_json)
+    sys.exit(command.run(context.obj, given, how))
 
 
 @main.command()
@@ -267,9 +281,8 @@ def doctor(shell: Shell, as_json: bool) -> None:
 def status(shell: Shell, as_json: bool) -> None:
     """What runs now."""
     from liveagent.command import runs
-    from liveagent.machine.live import probe_image
 
-    document = runs.make_status(shell.places, probe_image(shell.host))
+    document = runs.open_records(shell).status()
     if as_json:
         print_json(document)
     else:
@@ -283,7 +296,8 @@ def attach(shell: Shell, name: str) -> None:
     """Watch a run (the one that is on, or the newest). Ctrl-C leaves, and does not cancel."""
     from liveagent.command import runs
 
-    sys.exit(runs.attach(shell.places, _directory(shell, name)))
+    records = runs.open_records(shell)
+    sys.exit(runs.attach(records, runs.choose_run(records, name)))
 
 
 @main.command()
@@ -291,16 +305,9 @@ def attach(shell: Shell, name: str) -> None:
 @click.pass_obj
 def cancel(shell: Shell, name: str) -> None:
     """Stop the run that is on."""
-    from liveagent.lock import Lock
+    from liveagent.command import runs
 
-    holder = Lock(shell.places.runtime).holder()
-    if holder is None or not holder.run.startswith(name):
-        fail("no run is on" if holder is None else f"run {name} is not on; {holder.run} is", EXIT_USAGE)
-    try:
-        holder.cancel()
-    except OSError as error:
-        fail(f"Failed to cancel run {holder.run}: {error.strerror}")
-    tell(f"asked run {holder.run} to stop; `liveagent status` shows when it has")
+    runs.cancel(shell, name)
 
 
 @main.command()
@@ -310,7 +317,7 @@ def history(shell: Shell, as_json: bool) -> None:
     """Earlier runs, the newest last."""
     from liveagent.command import runs
 
-    rows = runs.make_history(shell.places)
+    rows = runs.open_records(shell).history()
     if as_json:
         print_json(rows)
     else:
@@ -326,7 +333,8 @@ def report(shell: Shell, name: str, as_json: bool, html: str) -> None:
     """The result of a run (the newest, or RUN), again."""
     from liveagent.command import runs
 
-    sys.exit(runs.report(_directory(shell, name), as_json, html))
+    records = runs.open_records(shell)
+    sys.exit(runs.report(records, runs.choose_run(records, name), as_json, html))
 
 
 @main.command()
@@ -351,15 +359,6 @@ def verify(shell: Shell, /, certificate: Path, **given: Any) -> None:
     from liveagent.command import verify as command
 
     sys.exit(command.run(shell, certificate, command.Given(**given)))
-
-
-def _directory(shell: Shell, name: str) -> Path:
-    from liveagent.session import find_run
-
-    directory = find_run(shell.places, name)
-    if directory is None:
-        fail(f"there is no run {name or 'yet'} in {shell.places.runs}; `liveagent history` names them", EXIT_USAGE)
-    return directory
 
 
 # -- services ---------------------------------------------------------------------------------------

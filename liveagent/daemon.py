@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import logging
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Callable
 
 from liveagent import __version__
-from liveagent.boot import Request, Sections, make_request, read_sources
-from liveagent.broken import close_broken_run
+from liveagent.adopter import Adopter
+from liveagent.boot import Request, make_request, read_sources
+from liveagent.broken import close_broken_run, close_broken_runs
+from liveagent.bus.service import Service, Signals
 from liveagent.cmdline import Cmdline
-from liveagent.document import NoDocument, fetch_document
+from liveagent.desk import Desk
 from liveagent.engine import Cancel
 from liveagent.host import Cancelled, CommandError, Host
-from liveagent.lock import BootMark, Busy, Lock
+from liveagent.lock import BootMark, Busy
 from liveagent.machine import Machine, probe_machine
+from liveagent.order import take_request
 from liveagent.plan import UNKNOWN_WORD, Plan, make_plan
-from liveagent.report import open_callbacks, undelivered
 from liveagent.report.console import Consoles, choose_consoles, choose_screens
 from liveagent.report.login import show_idle
 from liveagent.report.panel import Panel
 from liveagent.report.sink import Sink
-from liveagent.report.spool import EVENTS, Reader
-from liveagent.session import Ended, Places, Session, make_delivery
+from liveagent.report.spool import Reader
+from liveagent.session import Ended, Places, Session
 from liveagent.settings import AgentSettings, parse_settings
 from liveagent.signals import handled
+from liveagent.systemd import Manager
 from liveagent.tasks import Registry
 
 log = logging.getLogger(__name__)
@@ -43,27 +41,6 @@ ADOPT_EVERY = 10.0
 REBOOT_TIMEOUT = 60.0
 # With the grace of a task and this, the service still ends before systemd's TimeoutStopSec of 90 s.
 STOP_DRAIN = 15.0
-SYSTEM_MANAGER = "/run/systemd/notify"
-
-
-def take_request(
-    host: Host,
-    config: str,
-    environment: Mapping[str, str],
-    say: Callable[[str], None],
-    by_hand: Sections | None = None,
-) -> tuple[Request, Cmdline]:
-    """Everything that was asked for, the config URL fetched. What cannot be had is a fault of the request."""
-    words, files, policy, line = read_sources(host, config)
-    request = make_request(environment, words, files, policy, line, by_hand=by_hand)
-    settings, faults = parse_settings(request.agent)
-    if not settings.config or faults:
-        return request, line
-    try:
-        document = fetch_document(host, settings.config, settings.config_wait, settings.callback_ca, say)
-    except NoDocument as error:
-        return dataclasses.replace(request, faults=(*request.faults, error.fault)), line
-    return make_request(environment, words, files, policy, line, document, by_hand), line
 
 
 class Daemon:
@@ -77,20 +54,23 @@ class Daemon:
         self._consoles = Consoles(host, ())
         self.cancel = Cancel()
         self.stopping = threading.Event()
-        self._ready = threading.Event()
+        self._manager = Manager(host, environment)
+        self._desk = Desk(host, places, config, environment, self._say, self._watchers, self._after, self._manager.beat)
+        self._bus = Service(self._desk, places.runtime, self._say)
 
     def run(self) -> int:
         """Serve until told to stop. The exit status is 0 even after a run that failed: the service did not."""
         # As long as the unit is not ready the manager draws its "Job … running" over the consoles.
-        self._show_status("no")
-        started = threading.Timer(READY_LIMIT, self._notify_ready)
+        self._manager.show_status("no")
+        started = threading.Timer(READY_LIMIT, self._manager.ready)
         started.daemon = True
         started.start()
         handlers = {
             signal.SIGTERM: self._stop,
             signal.SIGINT: self._stop,
-            signal.SIGUSR1: lambda: self.cancel.end("asked to by `liveagent cancel`"),
+            signal.SIGUSR1: lambda: self._cancel("asked to by `liveagent cancel`"),
         }
+        self._bus.start()
         with handled(handlers):
             try:
                 self._boot()
@@ -98,7 +78,8 @@ class Daemon:
                 self._say("stopped before the plan was made")
             finally:
                 started.cancel()
-                self._notify_ready()
+                self._manager.ready()
+                self._bus.stop()
                 self._consoles.stop()
         return 0
 
@@ -115,10 +96,12 @@ class Daemon:
         self._settle(host)
         machine = probe_machine(host)
         self._greet(machine)
+        for text in close_broken_runs(self._places, machine):
+            self._say(text)
         if taken is not None:
             self._go_on(machine, taken)
             return
-        request, _ = take_request(host, self._config, self._environment, self._say)
+        request = self._fetch()
         plan = make_plan(request, Registry(self._host))
         for notice in plan.notices:
             self._say(notice)
@@ -130,8 +113,8 @@ class Daemon:
             self._stay(plan.settings)
             return
         ended = self._take(plan, request, machine, mark)
-        if ended:
-            self._after(plan, ended)
+        if ended and plan.settings.then != "stay":
+            self._after(plan, ended, self.cancel)
         self._stay(plan.settings, ended)
 
     def _take(self, plan: Plan, request: Request, machine: Machine, mark: BootMark) -> Ended | None:
@@ -139,8 +122,17 @@ class Daemon:
         if plan.faults:
             self._say_faults(plan)
         if plan.faults or not plan.is_destructive:
-            self._notify_ready()
-        session = Session(self._host, self._places, machine, self._say, self._watchers, self.cancel, self._count_down)
+            self._manager.ready()
+        session = Session(
+            self._host,
+            self._places,
+            machine,
+            self._say,
+            self._watchers,
+            self.cancel,
+            self._count_down,
+            self._manager.beat,
+        )
         try:
             return session.run(plan, request, before=mark.write)
         except Busy as error:
@@ -184,22 +176,24 @@ class Daemon:
                     f"*** {what} DESTROYS DATA on this machine in {left:.0f} s. To stop it: Ctrl-C here,"
                     " or type stop and Enter, or `liveagent cancel` ***"
                 )
+                self._manager.beat()
                 cancel.wait(min(left, 1.0 if left <= 10 else 5.0))
-        self._notify_ready()
+        self._manager.ready()
 
     # -- afterwards ---------------------------------------------------------------------------------
 
-    def _after(self, plan: Plan, ended: Ended) -> None:
+    def _after(self, plan: Plan, ended: Ended, cancel: Cancel) -> None:
         """`then`: not before all is delivered, and not at all where a wipe's evidence would be lost."""
-        if plan.settings.then == "stay" or plan.faults or self.stopping.is_set():
-            return
-        if self.cancel.is_set():
+        stays = plan.settings.then == "stay" or plan.faults or self.stopping.is_set()
+        if not stays and cancel.is_set():
             self._say(f"{plan.settings.then} is not done: the run was cancelled")
-            return
         limit = time.monotonic() + plan.settings.drain
         late = ended.drain(0)
         while late and time.monotonic() < limit and not self.stopping.is_set():
+            self._beat()
             late = ended.drain(1.0)
+        if stays or cancel.is_set():
+            return
         if self.stopping.is_set():
             return
         for line in late:
@@ -215,7 +209,7 @@ class Daemon:
 
     def _go_on(self, machine: Machine, taken: Mapping[str, object]) -> None:
         """The service was started again in the same boot: say how the run ended, start nothing."""
-        self._notify_ready()
+        self._manager.ready()
         run = str(taken.get("run") or "")
         if not run:
             self._say("this boot's plan was looked at before, and nothing of it ran; nothing is started anew")
@@ -223,8 +217,27 @@ class Daemon:
             self._say(close_broken_run(self._places, run, machine))
             self._show_idle(machine)
         # Only for the receivers and their secrets, which may stand in the config document alone.
-        request, _ = take_request(self._host.cancelled_by(self.stopping), self._config, self._environment, self._say)
-        self._stay(parse_settings(request.agent)[0])
+        self._stay(parse_settings(self._fetch().agent)[0])
+
+    def _fetch(self) -> Request:
+        """Everything that was asked for. A config URL has its own limit, which may be longer than the watchdog's."""
+        host = self._host.cancelled_by(self.stopping)
+        box: list[Request | BaseException] = []
+
+        def work() -> None:
+            try:
+                box.append(take_request(host, self._config, self._environment, self._say)[0])
+            except BaseException as error:  # raised again by the one who waits
+                box.append(error)
+
+        thread = threading.Thread(target=work, name="request", daemon=True)
+        thread.start()
+        while thread.is_alive():
+            self._manager.beat()
+            thread.join(1.0)
+        if isinstance(box[0], BaseException):
+            raise box[0]
+        return box[0]
 
     def _request_at_hand(self) -> tuple[Request, Cmdline]:
         """What was asked for as far as this machine knows it, without the config URL."""
@@ -233,11 +246,15 @@ class Daemon:
 
     def _stay(self, settings: AgentSettings, ended: Ended | None = None) -> None:
         """Bring what is left, from whatever run, until told to stop."""
-        self._notify_ready()
-        adopter = Adopter(self._places, settings, self._say, ended.result.run if ended else "")
+        self._manager.ready()
+        own = ended.result.run if ended else ""
+        adopter = Adopter(self._places, settings, self._say, lambda run: run == own or self._desk.is_own(run))
         while not self.stopping.is_set():
             adopter.look()
-            self.stopping.wait(ADOPT_EVERY)
+            looked = time.monotonic()
+            while not self.stopping.is_set() and time.monotonic() - looked < ADOPT_EVERY:
+                self._beat()
+                self.stopping.wait(min(ADOPT_EVERY, self._manager.interval or ADOPT_EVERY))
         if ended:
             # What is left of a run that was just stopped is its end: the receiver should have it.
             ended.drain(STOP_DRAIN)
@@ -274,6 +291,7 @@ class Daemon:
 
     def _watchers(self, reader: Reader) -> Iterator[Sink]:
         yield Panel(reader, self._consoles)
+        yield Signals(reader.twin(), self._bus)
 
     def _settle(self, host: Host) -> None:
         """Disks may still be coming up; what udev has not seen cannot be guarded."""
@@ -286,71 +304,18 @@ class Daemon:
 
     # -- the service manager ------------------------------------------------------------------------
 
-    def _notify_ready(self) -> None:
-        if not self._ready.is_set():
-            self._ready.set()
-            notify("READY=1", self._environment)
-            self._show_status("")
+    def _beat(self) -> None:
+        """A sign of life of this loop, but for a run that is on elsewhere: that one has its own engine to show it."""
+        if not self._desk.turns:
+            self._manager.beat()
 
-    def _show_status(self, mode: str) -> None:
-        """`no` has systemd keep its progress off the consoles; "" puts back what it did before."""
-        if self._environment.get("NOTIFY_SOCKET") != SYSTEM_MANAGER:
-            return
-        manager = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
-        argv = ["busctl", "--no-pager", "call", *manager, "SetShowStatus", "s", mode]
-        # A failure is logged at the door; the consoles are less tidy then, and no worse.
-        with contextlib.suppress(CommandError):
-            self._host.run(argv, timeout=10)
+    def _cancel(self, reason: str) -> None:
+        self.cancel.end(reason)
+        self._desk.end(reason)
 
     def _stop(self) -> None:
-        self.cancel.end("the service was stopped")
+        self._cancel("the service was stopped")
         self.stopping.set()
-
-
-class Adopter:
-    """Takes over the delivery of runs that ended with something undelivered."""
-
-    def __init__(self, places: Places, settings: AgentSettings, say: Callable[[str], None], own: str) -> None:
-        self._places = places
-        self._delivery = make_delivery(settings)
-        self._say = say
-        self._own = own
-        self._sinks: dict[Path, list[Sink]] = {}
-        self._seen: dict[Path, int] = {}
-
-    def look(self) -> None:
-        """Start what is left, put away what is done."""
-        holder = Lock(self._places.runtime).holder()
-        for directory in self._places.run_directories():
-            is_own = directory.name == self._own or (holder is not None and holder.run == directory.name)
-            if is_own or directory in self._sinks or not self._is_new(directory):
-                continue
-            late = undelivered(directory)
-            if late:
-                self._say(f"run {directory.name} was not delivered to {', '.join(late)}: going on")
-                sinks = open_callbacks(directory, dataclasses.replace(self._delivery, callbacks=late), self._say)
-                self._sinks[directory] = sinks
-                for sink in sinks:
-                    sink.start()
-        for directory in [directory for directory in self._sinks if not undelivered(directory)]:
-            for sink in self._sinks.pop(directory):
-                sink.stop()
-            self._say(f"run {directory.name} is delivered")
-
-    def close(self) -> None:
-        for sinks in self._sinks.values():
-            for sink in sinks:
-                sink.stop()
-
-    def _is_new(self, directory: Path) -> bool:
-        """Whether a run's record grew since it was last looked at: an old one is read only once."""
-        try:
-            size = (directory / EVENTS).stat().st_size
-        except OSError:
-            return False
-        is_new = self._seen.get(directory) != size
-        self._seen[directory] = size
-        return is_new
 
 
 def read_build(host: Host) -> str:
@@ -360,12 +325,3 @@ def read_build(host: Host) -> str:
         if name in ("IMAGE_VERSION", "BUILD_ID"):
             return value.strip().strip('"')
     return ""
-
-
-def notify(state: str, environment: Mapping[str, str]) -> None:
-    """Tell the service manager (sd_notify(3)); nothing where there is none."""
-    address = environment.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)

@@ -29,6 +29,7 @@ from liveagent.events import (
     render_time,
     worst,
 )
+from liveagent.heartbeat import Heartbeat
 from liveagent.host import Cancelled, Host
 from liveagent.issue import Issuer
 from liveagent.machine import Machine
@@ -40,7 +41,6 @@ from liveagent.tasks import Context, Outcome
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT = 30.0
 # How long a task that was told to end may take to put things away before it is left behind.
 GRACE = 60.0
 POLL = 0.05
@@ -92,6 +92,8 @@ class Engine:
     grace: float = GRACE
     # Looks at the machine anew: a step may begin hours after the run did.
     look: Callable[[], Machine] | None = None
+    # Called again and again while a task runs: who hears it no more knows that the engine is stuck.
+    beat: Callable[[], None] | None = None
 
     def run(self) -> Result:
         """Carry the plan out. Returns the result, which is the data of the last event as well."""
@@ -253,6 +255,8 @@ class Engine:
         limit = time.monotonic() + step.task.limit if step.task.limit else None
         while thread.is_alive() and not cancel.is_set():
             thread.join(POLL)
+            if self.beat:
+                self.beat()
             if not thread.is_alive():
                 break
             if self.cancel.is_set():
@@ -313,28 +317,6 @@ class Gate:
     def close(self) -> None:
         with self._lock:
             self._emit = None
-
-
-class Heartbeat(threading.Thread):
-    """An event every 30 s while a run is on."""
-
-    def __init__(self, emit: Emit, every: float = HEARTBEAT) -> None:
-        super().__init__(name="heartbeat", daemon=True)
-        self._emit = emit
-        self._every = every
-        self._stopped = threading.Event()
-
-    def run(self) -> None:
-        import psutil
-
-        while not self._stopped.wait(self._every):
-            load = [round(value, 2) for value in psutil.getloadavg()]
-            data = {"uptime": round(time.time() - psutil.boot_time(), 1), "state": "running", "load": load}
-            self._emit(Type.HEARTBEAT, data)
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self.join()
 
 
 def describe_start(machine: Machine, plan: Plan) -> dict[str, JSON]:

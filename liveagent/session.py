@@ -98,13 +98,22 @@ class Session:
     watchers: Watchers
     cancel: Cancel = dataclasses.field(default_factory=Cancel)
     countdown: Countdown | None = None
+    # Called by the engine as long as it turns.
+    beat: Callable[[], None] | None = None
 
-    def run(self, plan: Plan, request: Request, before: Callable[[str, Path], None] | None = None) -> Ended:
+    def run(
+        self,
+        plan: Plan,
+        request: Request,
+        before: Callable[[str, Path], None] | None = None,
+        name: str = "",
+    ) -> Ended:
         """Carry a plan out, or report its faults. Raises Busy, OSError (no lock: nothing ran).
 
-        `before(run, directory)` is called under the lock before the first event; what it raises ends it all.
+        `before(run, directory)` is called under the lock before the first event; what it raises ends it all. `name`
+        is the run's, where somebody has been told of it.
         """
-        run = make_run_id(self.host.now())
+        run = name or make_run_id(self.host.now())
         directory = self.places.runs / run
         with Lock(self.places.runtime).held(run, plan.word, directory) as keep:
             if before:
@@ -131,6 +140,7 @@ class Session:
             self.cancel,
             self.countdown,
             look=lambda: probe_machine(self.host),
+            beat=self.beat,
         )
         watch = threading.Thread(target=self._watch_spool, args=(spool,), name="spool", daemon=True)
         watch.start()

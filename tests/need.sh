@@ -25,6 +25,15 @@ want journalctl systemd
 want efibootmgr efibootmgr
 want groff groff-base
 want git git
+# A bus of the tests' own. Python's binding to it is made from source: in an image it is the system's.
+want dbus-daemon dbus-daemon
+want setpriv util-linux
+want /usr/lib/python3/dist-packages/pydbus python3-pydbus
+want gcc gcc
+want pkg-config pkg-config
+want /usr/include/cairo/cairo.h libcairo2-dev
+want /usr/include/gobject-introspection-1.0/girepository.h libgirepository1.0-dev
+[ -n "$(ls /usr/include/python3*/Python.h 2>/dev/null)" ] || missing="$missing python3-dev"
 # The screens are captured from a terminal emulator.
 want tmux tmux
 want ethtool ethtool

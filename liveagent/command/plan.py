@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
-
 from liveagent import cli
-from liveagent.daemon import take_request
+from liveagent.command.run import read_boot_environment
 from liveagent.events import EXIT_USAGE
 from liveagent.machine.live import probe_live
+from liveagent.order import take_request
 from liveagent.plan import Plan, make_plan
 from liveagent.tasks import Registry
 
 
 def show(shell: cli.Shell, as_json: bool) -> int:
     """The plan, or every fault; the exit status."""
-    request, _ = take_request(shell.host, shell.config, os.environ, cli.tell)
+    request, _ = take_request(shell.host, shell.config, read_boot_environment(shell.host), cli.tell)
     made = make_plan(request, Registry(shell.host))
     if as_json:
         cli.print_json(made.encode())

@@ -6,24 +6,31 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from liveagent import cli
 from liveagent.boot import BY_HAND, Request, Sections
-from liveagent.daemon import take_request
+from liveagent.bus import MARK as BUS_MARK
+from liveagent.command import runs
 from liveagent.engine import Cancel, exit_status
-from liveagent.events import EXIT_STATUS, EXIT_USAGE, worst
-from liveagent.host import CommandError
+from liveagent.events import EXIT_STATUS, EXIT_USAGE, Result, worst
+from liveagent.host import CommandError, Host
 from liveagent.lock import Busy
 from liveagent.machine import Machine, probe_machine
 from liveagent.options import Fault, Setting, make_name, rows, suggest
+from liveagent.order import Order
 from liveagent.plan import Plan, make_plan
 from liveagent.report.sink import Sink
 from liveagent.report.spool import Reader
 from liveagent.report.terminal import DisplaySink, open_display
 from liveagent.session import Ended, Session
 from liveagent.signals import Handler, handled
+from liveagent.systemd import read_environment
 from liveagent.tasks import Registry, Task
+
+if TYPE_CHECKING:
+    from liveagent.bus.client import Client
 
 DRAIN_SAID_AFTER = 2.0
 
@@ -39,39 +46,104 @@ class Given:
     then: str
 
 
-def run(shell: cli.Shell, given: Given, dry_run: bool, yes: bool, as_json: bool) -> int:
+@dataclasses.dataclass(frozen=True)
+class How:
+    """What is to be done with the plan."""
+
+    dry_run: bool = False
+    yes: bool = False
+    detach: bool = False
+    as_json: bool = False
+
+
+def run(shell: cli.Shell, given: Given, how: How) -> int:
     """Carry out what was typed; the exit status."""
     if bool(given.tasks) == given.as_booted:
         cli.fail("name the tasks to run, or say --as-booted (`liveagent list` names them)", EXIT_USAGE)
     registry = Registry(shell.host)
-    request = gather(shell, given, registry)
+    order, faults = make_order(given, registry)
+    environment = read_boot_environment(shell.host) if given.as_booted else {}
+    request = order.request(shell.host, shell.config, environment, cli.tell)
+    request = dataclasses.replace(request, faults=(*request.faults, *faults))
     plan = make_plan(request, registry, at_boot=False)
     for notice in plan.notices:
         cli.tell(f"note: {notice}")
     if plan.faults or not plan.steps:
-        return _tell_faults(plan, as_json)
-    if dry_run:
-        return _dry_run(shell, plan, as_json)
+        return _tell_faults(plan, how.as_json)
+    if how.dry_run:
+        return _dry_run(shell, plan, how.as_json)
     machine = probe_machine(shell.host)
-    if plan.is_destructive and not yes and shell.host.is_real:
+    if plan.is_destructive and not how.yes and shell.host.is_real:
         # Also where every disk is refused now: the run looks again, and might find one that is not.
         cli.ask_for_serial(machine, cli.show_previews(shell, plan, err=True))
-    return _carry_out(shell, plan, request, machine, as_json)
+    client = find_service(shell)
+    if client:
+        return hand_in(client, order, how)
+    if how.detach:
+        cli.fail("there is no service to leave it to (systemctl status liveagent); without --detach it runs here")
+    return _carry_out(shell, plan, request, machine, how.as_json)
 
 
-def gather(shell: cli.Shell, given: Given, registry: Registry) -> Request:
-    """What was typed, over what the boot, the config URL and the files say."""
+def make_order(given: Given, registry: Registry) -> tuple[Order, list[Fault]]:
+    """What was typed, for this process or for the service."""
     # As booted, the tasks are not known yet: an option then belongs to every task that has it.
     names = registry.names() if given.as_booted else [name.strip() for name in given.tasks.split(",")]
     by_hand, faults = parse_extra(given.extra, names, registry)
+    settings = {section: {name: one.value for name, one in words.items()} for section, words in by_hand.items()}
     for key in ("callback", "then"):
         value = getattr(given, key)
         if value:
-            by_hand.setdefault("agent", {})[key] = Setting(value, BY_HAND)
-    environment = os.environ if given.as_booted else {"SPEEDISO": given.tasks}
-    request, _ = take_request(shell.host, shell.config, environment, cli.tell, by_hand)
-    word = request.word if given.as_booted else Setting(given.tasks, BY_HAND)
-    return dataclasses.replace(request, word=word, faults=(*request.faults, *faults))
+            settings.setdefault("agent", {})[key] = value
+    return Order(given.tasks, given.as_booted, settings), faults
+
+
+def read_boot_environment(host: Host) -> Mapping[str, str]:
+    """What the service would find: a login has nothing of the manager's environment."""
+    return {**read_environment(host), **os.environ}
+
+
+# -- with the service -------------------------------------------------------------------------------
+
+
+def find_service(shell: cli.Shell) -> Client | None:
+    """The service, where it is there and takes orders; None where the run is this command's own."""
+    # Without its mark nothing is asked: asking costs a quarter of a second, and most containers have no bus.
+    if not shell.is_plain or os.geteuid() != 0 or not (shell.places.runtime / BUS_MARK).exists():
+        return None
+    from liveagent.bus.client import Client, NoDaemon
+
+    try:
+        return Client()
+    except NoDaemon as error:
+        cli.tell(f"note: {error}; it runs in this command")
+        return None
+
+
+def hand_in(client: Client, order: Order, how: How) -> int:
+    """Have the service run it, and watch; who leaves leaves the run alone."""
+    try:
+        answer = client.submit(order.encode())
+        if "error" in answer:
+            cli.fail(answer["error"])
+        run = answer["run"]
+        if how.detach:
+            cli.tell(f"run {run} is with the service; `liveagent attach {run}` shows it, `liveagent cancel` stops it")
+            if how.as_json:
+                cli.print_json(answer)
+            return 0
+        leave = "Ctrl-C leaves, and the run goes on; `liveagent cancel` stops it"
+        document = runs.follow(client, run, leave, on_stderr=how.as_json)
+    except KeyboardInterrupt:
+        cli.tell(f"left; the run goes on. `liveagent attach {run}` comes back, `liveagent cancel` stops it")
+        return 0
+    except LookupError as error:
+        cli.fail(str(error))
+    if how.as_json:
+        cli.print_json(dict(document))
+    return exit_status(Result.decode(document))
+
+
+# -- here -------------------------------------------------------------------------------------------
 
 
 def parse_extra(extra: Sequence[str], names: Sequence[str], registry: Registry) -> tuple[Sections, list[Fault]]:
@@ -155,7 +227,8 @@ def _carry_out(shell: cli.Shell, plan: Plan, request: Request, machine: Machine,
         except Busy as error:
             cli.fail(str(error))
         except OSError as error:
-            cli.fail(f"{error.filename or shell.places.runtime}: {error.strerror}; nothing was run")
+            hint = "; try it as root" if isinstance(error, PermissionError) else ""
+            cli.fail(f"{error.filename or shell.places.runtime}: {error.strerror}; nothing was run{hint}")
         status = exit_status(ended.result)
         if as_json:
             cli.print_json(ended.result.encode())

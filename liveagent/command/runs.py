@@ -1,8 +1,8 @@
-"""What runs and what ran: `status`, `attach`, `history`, `report`. All of it is read from the records."""
+"""What runs and what ran: `status`, `attach`, `cancel`, `history`, `report`. Read from the records, or over the bus."""
 
 from __future__ import annotations
 
-import json
+import os
 import signal
 import sys
 import time
@@ -11,42 +11,44 @@ from pathlib import Path
 from typing import Any
 
 from liveagent import cli
-from liveagent.events import EXIT_STATUS, EXIT_USAGE, JSON, Result, Type, Verdict
+from liveagent.events import EXIT_STATUS, EXIT_USAGE, Result, Type, Verdict
 from liveagent.lock import Lock
-from liveagent.report import undelivered
-from liveagent.report.lines import render_progress
-from liveagent.report.spool import EVENTS, Reader, read_events
+from liveagent.machine.live import probe_image
+from liveagent.records import Disk, Records
+from liveagent.report.lines import WIDTH, render_progress
+from liveagent.report.overview import list_not_measured, render_overview
 from liveagent.report.terminal import open_display
 from liveagent.report.troubles import find_slots, list_disks, make_trouble
 from liveagent.report.words import print_lines
-from liveagent.session import Places
 
 POLL = 0.2
 
 
-def make_status(places: Places, image: str = "") -> dict[str, JSON]:
-    """`state` is `idle` or `running`; the run is the one that is on, else the newest. `image` as `Live` has it."""
-    holder = Lock(places.runtime).holder()
-    directories = places.run_directories()
-    directory = Path(holder.directory) if holder else (directories[-1] if directories else None)
-    document: dict[str, JSON] = {"state": "running" if holder else "idle", "image": image or None, "run": None}
-    if directory is None:
-        return document
-    document.update(run=directory.name, directory=str(directory), steps={}, progress={}, verdict=None)
-    if holder:
-        document.update(pid=holder.pid, word=holder.word)
-    for event in read_events(directory / EVENTS):
-        if event.type is Type.STEP_STARTED:
-            document["steps"][event.subject] = "running"
-        elif event.type is Type.STEP_FINISHED:
-            document["steps"][event.subject] = event.data.get("verdict")
-            document["progress"].pop(event.subject, None)
-        elif event.type is Type.PROGRESS:
-            document["progress"][event.subject] = dict(event.data)
-        elif event.type is Type.RUN_FINISHED:
-            document.update(verdict=event.data.get("verdict"), summary=event.data.get("summary"))
-    document["undelivered"] = sorted(undelivered(directory))
-    return document
+def open_records(shell: cli.Shell) -> Records:
+    """The records of this machine: its files for those who may read them, else what the daemon tells over the bus."""
+    places = shell.places
+    barred = [str(path) for path in (Lock(places.runtime).path, places.state) if not _may_read(path)]
+    if not barred:
+        return Disk(places, probe_image(shell.host))
+    from liveagent.bus.client import Client, NoDaemon
+
+    try:
+        return Client()
+    except NoDaemon as error:
+        cli.fail(f"only root may read {' and '.join(barred)}, and {error}; try it as root")
+
+
+def _may_read(path: Path) -> bool:
+    """Whether nothing would be in the way; what is not there is no secret either."""
+    return not os.path.exists(path) or os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0))
+
+
+def choose_run(records: Records, name: str) -> str:
+    """A run by its name or its beginning; leaves where there is none."""
+    run = records.find(name)
+    if not run:
+        cli.fail(f"there is no run {name or 'yet'}; `liveagent history` names them", EXIT_USAGE)
+    return run
 
 
 def show_status(document: Mapping[str, Any]) -> None:
@@ -65,7 +67,9 @@ def _render_run(document: Mapping[str, Any]) -> list[str]:
         ended = document["verdict"] or "broken off"
         lines = [f"idle; the last run {document['run']} ended {ended}: {document.get('summary') or ''}".rstrip(": ")]
     else:
-        lines = [f"running {document['word']}: run {document['run']}, process {document['pid']}"]
+        what = f"running {document['word']}" if document["word"] else "about to run"
+        process = f", process {document['pid']}" if document["pid"] else ""
+        lines = [f"{what}: run {document['run']}{process}"]
         for subject, state in document["steps"].items():
             progress = document["progress"].get(subject)
             lines.append(f"  {render_progress(subject, progress) if progress else f'{subject}: {state}'}")
@@ -75,57 +79,58 @@ def _render_run(document: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def make_history(places: Places) -> list[dict[str, str]]:
-    rows = []
-    for directory in places.run_directories():
-        result = read_result(directory)
-        if result is None:
-            rows.append({"run": directory.name, "tasks": "", "verdict": "", "summary": "not ended"})
-            continue
-        names = ",".join(task["task"] for task in result.get("tasks", ()))
-        rows.append({"run": directory.name, "tasks": names, "verdict": result["verdict"], "summary": result["summary"]})
-    return rows
-
-
-def read_result(directory: Path) -> dict[str, Any] | None:
-    """The result of a run: `result.json`, else the last event's data; None where it has not ended."""
+def cancel(shell: cli.Shell, name: str) -> None:
+    """Stop the run that is on."""
     try:
-        document: dict[str, Any] = json.loads((directory / "result.json").read_text(encoding="utf-8"))
-        return document
-    except (OSError, ValueError):
-        ends = [event for event in read_events(directory / EVENTS) if event.type is Type.RUN_FINISHED]
-        return dict(ends[-1].data) if ends else None
+        holder = Lock(shell.places.runtime).holder()
+    except PermissionError:
+        cli.fail("only root may stop a run; try it as root")
+    if holder is None or not holder.run.startswith(name):
+        cli.fail("no run is on" if holder is None else f"run {name} is not on; {holder.run} is", EXIT_USAGE)
+    try:
+        holder.cancel()
+    except OSError as error:
+        cli.fail(f"Failed to cancel run {holder.run}: {error.strerror}")
+    cli.tell(f"asked run {holder.run} to stop; `liveagent status` shows when it has")
 
 
-def attach(places: Places, directory: Path) -> int:
+def attach(records: Records, run: str) -> int:
     """Show a run from its beginning until it ends; the exit status is the run's."""
-    reader = Reader(directory / EVENTS)
+    try:
+        result = follow(records, run, "Ctrl-C leaves, and the run goes on; `liveagent cancel` stops it")
+    except KeyboardInterrupt:
+        cli.tell(f"left; the run goes on. `liveagent attach {run}` comes back, `liveagent cancel` stops it")
+        return 0
+    return EXIT_STATUS[Verdict(result["verdict"])]
+
+
+def follow(records: Records, run: str, hint: str, on_stderr: bool = False) -> Mapping[str, Any]:
+    """Show a run until it ends; its result. Raises KeyboardInterrupt for who leaves."""
     # As Ctrl-C does, so that the terminal is put back.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with open_display(sys.stdout, "Ctrl-C leaves, and the run goes on; `liveagent cancel` stops it") as display:
-            while True:
-                events = reader.read()
-                display.show(events)
-                for event in events:
-                    if event.type is Type.RUN_FINISHED:
-                        return EXIT_STATUS[Verdict(event.data["verdict"])]
-                if not events:
-                    holder = Lock(places.runtime).holder()
-                    if holder is None or holder.run != directory.name:
-                        break
-                    time.sleep(POLL)
-        cli.fail(f"run {directory.name} was broken off")
-    except KeyboardInterrupt:
-        cli.tell(f"left; the run goes on. `liveagent attach {directory.name}` comes back, `liveagent cancel` stops it")
-        return 0
+    after = 0
+    with open_display(sys.stderr if on_stderr else sys.stdout, hint) as display:
+        while True:
+            # Asked first: what is written before it ends is then read below.
+            is_on = records.is_on(run)
+            events = records.events(run, after)
+            display.show(events)
+            for event in events:
+                after = event.sequence
+                if event.type is Type.RUN_FINISHED:
+                    return event.data
+            if not events and not is_on:
+                break
+            if not events:
+                time.sleep(POLL)
+    cli.fail(f"run {run} was broken off")
 
 
-def report(directory: Path, as_json: bool, html: str) -> int:
+def report(records: Records, run: str, as_json: bool, html: str) -> int:
     """Show a result again; the exit status is the run's."""
-    document = read_result(directory)
+    document = records.result(run)
     if document is None:
-        cli.fail(f"run {directory.name} has not ended; `liveagent attach {directory.name}` shows it", EXIT_USAGE)
+        cli.fail(f"run {run} has not ended; `liveagent attach {run}` shows it", EXIT_USAGE)
     if html:
         from liveagent.report.page import render_page
 
@@ -149,11 +154,13 @@ def render_result(document: Mapping[str, Any]) -> list[str]:
     slots = find_slots(document)
     for task in document["tasks"]:
         lines += ["", f"{task['task']}: {str(task['verdict']).upper()}: {task['summary']}"]
+        lines += [f"  {line}" for line in render_overview(task, WIDTH - 2)]
         for disk in list_disks(task):
             slot = f"slot {disk['slot']}, " if disk.get("slot") else ""
             name = f"{slot}{disk.get('path') or ''} {disk.get('serial') or ''}".strip()
             state = ", ".join(str(word) for word in (disk["verdict"].upper(), disk.get("status")) if word)
             lines.append(f"  {name}: {state}: {disk.get('summary')}")
         lines += [f"  {make_trouble(finding, slots)} [{finding['code']}]" for finding in task["findings"]]
+        lines += [f"  not measured: {text}" for text in list_not_measured(task)]
     lines += [str(make_trouble(finding, slots)) for finding in document.get("findings", ())]
     return lines

@@ -256,6 +256,10 @@ class Reader:
         self._offset = 0
         self._line = b""
 
+    def twin(self) -> Reader:
+        """Another one of the same record, at its beginning."""
+        return Reader(self._path, spool=self._spool)
+
     def read(self, limit: int = 500) -> list[Event]:
         """The next events, at most `limit`; the cursor moves past them."""
         # What is in memory is asked for first: an event that is written meanwhile is then seen in the file.

@@ -1,0 +1,153 @@
+"""The desk on the bus. Lives without one, and takes the name when there is one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable
+
+from liveagent.bus import INTERFACE, MARK, NAME, PATH
+from liveagent.events import JSON, Event
+from liveagent.report.sink import Sink
+from liveagent.report.spool import Reader
+
+if TYPE_CHECKING:
+    from liveagent.desk import Desk
+
+log = logging.getLogger(__name__)
+
+AGAIN = 5.0
+# Of events nobody has taken from us yet; whoever needs them all reads the record.
+WAITING = 500
+
+
+class Face:
+    """What the bus sees: names and texts, and no logic. An exception's class is its name on the bus."""
+
+    def __init__(self, desk: Desk) -> None:
+        from pydbus.generic import signal
+
+        self._desk = desk
+        type(self).Event = signal()
+
+    Event: Any = None
+
+    def Submit(self, order: str) -> str:
+        return _render(self._desk.submit(order))
+
+    def Cancel(self, run: str) -> None:
+        self._desk.cancel(run)
+
+    def Status(self) -> str:
+        return _render(self._desk.status())
+
+    def Runs(self) -> list[str]:
+        return [_render(row) for row in self._desk.records.history()]
+
+    def Events(self, run: str, after: int, limit: int) -> list[str]:
+        return self._desk.events(run, after, limit)
+
+
+def _render(document: JSON) -> str:
+    return json.dumps(document, ensure_ascii=False)
+
+
+class Service(threading.Thread):
+    """Serves the desk until it is stopped, in a thread of its own, which has GLib's main context to itself."""
+
+    def __init__(self, desk: Desk, runtime: Path, say: Callable[[str], None]) -> None:
+        super().__init__(name="bus", daemon=True)
+        self._mark = runtime / MARK
+        self._desk = desk
+        self._say = say
+        self._stopping = threading.Event()
+        self._lost = threading.Event()
+        self._waiting = 0
+        self._face: Face | None = None
+        self._told = ""
+        self.named = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._serve()
+            except Exception as error:  # GLib's, pydbus's, or that one of them is not installed
+                self._tell(f"not on the system bus: {error}")
+            self.named.clear()
+            with contextlib.suppress(OSError):
+                self._mark.unlink()
+            self._stopping.wait(AGAIN)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._wake()
+        self.join(AGAIN)
+
+    def _serve(self) -> None:
+        import pydbus
+        from gi.repository import Gio, GLib
+
+        # A connection of our own: the one that GLib shares stays the dead one after the bus was restarted.
+        bus = pydbus.connect(Gio.dbus_address_get_for_bus_sync(Gio.BusType.SYSTEM, None))
+        # GLib would end the process with the bus.
+        bus.con.set_exit_on_close(False)
+        self._lost.clear()
+        bus.con.connect("closed", lambda *_: self._lost.set())
+        self._face = Face(self._desk)
+        context = GLib.MainContext.default()
+        with bus.publish(NAME, (PATH, self._face, INTERFACE)):
+            self.named.set()
+            self._told = ""
+            self._mark.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            self._mark.touch()
+            while not self._stopping.is_set() and not self._lost.is_set():
+                context.iteration(True)
+        self._tell("the system bus has gone")
+
+    def _tell(self, text: str) -> None:
+        """Say it once, and go on."""
+        if text != self._told and not self._stopping.is_set():
+            self._told = text
+            self._say(f"{text}; trying again, `liveagent` works without it for root")
+
+    def _wake(self) -> None:
+        if self.named.is_set():
+            from gi.repository import GLib
+
+            GLib.MainContext.default().wakeup()
+
+    def emit(self, event: Event) -> bool:
+        """Signal an event; False where nobody has taken the last ones, or there is no bus. Never waits."""
+        face = self._face
+        if face is None or not self.named.is_set() or self._waiting >= WAITING:
+            return False
+        from gi.repository import GLib
+
+        self._waiting += 1
+
+        def send() -> bool:
+            self._waiting -= 1
+            face.Event(_render(event.encode()))
+            return False
+
+        GLib.idle_add(send)
+        return True
+
+
+class Signals(Sink):
+    """A run's events as signals on the bus: a help for those who want to know soon, and no record."""
+
+    def __init__(self, reader: Reader, service: Service) -> None:
+        super().__init__("bus", reader)
+        self._service = service
+
+    def run_once(self) -> bool:
+        events = self.reader.read()
+        for event in events:
+            self._service.emit(event)
+        if events:
+            self._took(events[-1].sequence)
+        return bool(events)

@@ -1,0 +1,151 @@
+"""What the daemon does with what people hand in: one run at a time, carried out here, and told to whoever looks."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Callable
+
+from liveagent.engine import Cancel, make_run_id
+from liveagent.events import JSON
+from liveagent.host import Host
+from liveagent.lock import Busy, Lock
+from liveagent.machine import probe_machine
+from liveagent.order import BadOrder, Order, decode_order
+from liveagent.plan import Plan, make_plan
+from liveagent.records import Disk
+from liveagent.session import Ended, Places, Session, Watchers
+from liveagent.tasks import Registry
+
+log = logging.getLogger(__name__)
+
+Say = Callable[[str], None]
+# What a reply may hold, however large the events in it are: far below the 32 MiB of a system bus.
+REPLY = 4 * 1024 * 1024
+
+
+class Desk:
+    """Takes orders, and answers questions about runs. Its methods are called by the bus, one at a time.
+
+    `after(plan, ended, cancel)` is called when a run has ended, in the run's own thread.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        places: Places,
+        config: str,
+        environment: Mapping[str, str],
+        say: Say,
+        watchers: Watchers,
+        after: Callable[[Plan, Ended, Cancel], None],
+        beat: Callable[[], None],
+    ) -> None:
+        self._host = host
+        self._places = places
+        self._config = config
+        self._environment = environment
+        self._say = say
+        self._watchers = watchers
+        self._after = after
+        self._beat = beat
+        self._cancel = Cancel()
+        self._thread: threading.Thread | None = None
+        # The run that is on here, and those whose delivery is still this process's.
+        self.running = ""
+        # Whether its engine has begun, and shows by itself that it turns.
+        self.turns = False
+        self._own: set[str] = set()
+        self._failed: dict[str, str] = {}
+        self.records = Disk(places)
+
+    def is_own(self, run: str) -> bool:
+        return run in self._own
+
+    # -- the bus ------------------------------------------------------------------------------------
+
+    def submit(self, text: str) -> dict[str, JSON]:
+        """Begin what is ordered; `run`, or why not as `error`, with its `kind`: order, busy."""
+        try:
+            order = decode_order(text)
+        except BadOrder as error:
+            return {"error": str(error), "kind": "order"}
+        holder = Lock(self._places.runtime).holder()
+        if holder or self.running:
+            return {"error": str(Busy(holder)), "kind": "busy"}
+        run = make_run_id(self._host.now())
+        self.running, self._cancel = run, Cancel()
+        self._own.add(run)
+        self._thread = threading.Thread(target=self._carry_out, args=(run, order), name=f"run-{run}", daemon=True)
+        self._thread.start()
+        return {"run": run}
+
+    def cancel(self, run: str) -> None:
+        """Stop the run that is on ("" is whichever), here or in a command. Raises LookupError, OSError."""
+        holder = Lock(self._places.runtime).holder()
+        on = holder.run if holder else self.running
+        if not on or (run and on != run):
+            raise LookupError(f"run {run} is not on" if run else "no run is on")
+        if on == self.running:
+            self.end("asked to over the bus")
+        elif holder:
+            holder.cancel()
+
+    def status(self) -> dict[str, JSON]:
+        document = self.records.status()
+        if self.running and document["state"] == "idle":
+            # It was taken, and looks at the machine before it begins.
+            document.update(state="running", run=self.running, steps={}, progress={}, verdict=None, undelivered=[])
+            document.update(word="", pid=0)
+        return document
+
+    def events(self, run: str, after: int, limit: int) -> list[str]:
+        """The next events of a run, as JSON: a page of them, `limit` at most where it is not 0."""
+        if run in self._failed:
+            raise LookupError(self._failed[run])
+        if run != self.running and self.records.find(run) != run:
+            raise LookupError(f"there is no run {run}")
+        found: list[str] = []
+        size = 0
+        for event in self.records.events(run, after)[: limit or None]:
+            text = json.dumps(event.encode(), ensure_ascii=False)
+            size += len(text)
+            if found and size > REPLY:
+                break
+            found.append(text)
+        return found
+
+    # -- the run ------------------------------------------------------------------------------------
+
+    def end(self, reason: str) -> None:
+        """End what is on here, if anything is."""
+        self._cancel.end(reason)
+
+    def join(self, seconds: float) -> None:
+        """Wait for the run to put things away."""
+        if self._thread:
+            self._thread.join(seconds)
+
+    def _carry_out(self, run: str, order: Order) -> None:
+        cancel = self._cancel
+        try:
+            request = order.request(self._host.cancelled_by(cancel), self._config, self._environment, self._say)
+            plan = make_plan(request, Registry(self._host), at_boot=False)
+            machine = probe_machine(self._host.cancelled_by(cancel))
+            session = Session(self._host, self._places, machine, self._say, self._watchers, cancel, beat=self._beat)
+            self.turns = True
+            ended = session.run(plan, request, name=run)
+        except Exception as error:  # a run that cannot be begun is said to the one who waits for it
+            log.error("Failed to begin run %s", run, exc_info=error)
+            self._failed[run] = f"{type(error).__name__}: {error}; nothing was run"
+            self._own.discard(run)
+            return
+        finally:
+            self.running, self.turns = "", False
+        try:
+            self._after(plan, ended, cancel)
+        finally:
+            ended.close()
+            self._own.discard(run)

@@ -1,0 +1,141 @@
+"""What runs and what ran, for whoever looks: read from the records, or asked for over the bus by those who may not.
+
+Both say the same, since the daemon reads the same records.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from liveagent.events import JSON, Event, Type
+from liveagent.lock import Lock
+from liveagent.report import undelivered
+from liveagent.report.spool import EVENTS, Reader, read_events
+from liveagent.session import Places, find_run
+
+# A page of events: enough that a long record is read in a few, and small enough that none holds anybody up.
+PAGE = 1000
+
+
+class Records(Protocol):
+    """The runs of a machine. Runs are named whole, but for `find`."""
+
+    def status(self) -> dict[str, JSON]:
+        """`state` is `idle` or `running`; the run is the one that is on, else the newest."""
+
+    def history(self) -> list[dict[str, str]]:
+        """Every run, the newest last: `run`, `tasks`, `verdict`, `summary`."""
+
+    def find(self, name: str) -> str:
+        """A run by its name or the beginning of it, "" is the newest; "" where there is none, or several."""
+
+    def events(self, run: str, after: int) -> Sequence[Event]:
+        """The next events beyond `after`, a page of them."""
+
+    def is_on(self, run: str) -> bool:
+        """Whether the run is going on."""
+
+    def result(self, run: str) -> dict[str, Any] | None:
+        """How a run ended; None where it has not."""
+
+    def places(self, run: str) -> str:
+        """Where the record of a run lies."""
+
+
+class Status:
+    """What the newest run does, kept up with its record: each look reads only what is new."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._reader = Reader(directory / EVENTS)
+        self._steps: dict[str, JSON] = {}
+        self._progress: dict[str, JSON] = {}
+        self._end: dict[str, JSON] = {"verdict": None}
+
+    def read(self) -> dict[str, JSON]:
+        while events := self._reader.read(PAGE):
+            for event in events:
+                self._take(event)
+        return {"steps": dict(self._steps), "progress": dict(self._progress), **self._end}
+
+    def _take(self, event: Event) -> None:
+        if event.type is Type.STEP_STARTED:
+            self._steps[event.subject] = "running"
+        elif event.type is Type.STEP_FINISHED:
+            self._steps[event.subject] = event.data.get("verdict")
+            self._progress.pop(event.subject, None)
+        elif event.type is Type.PROGRESS:
+            self._progress[event.subject] = dict(event.data)
+        elif event.type is Type.RUN_FINISHED:
+            self._end = {"verdict": event.data.get("verdict"), "summary": event.data.get("summary")}
+
+
+class Disk:
+    """The records themselves. Not for several threads at once."""
+
+    def __init__(self, places: Places, image: str = "") -> None:
+        self._places = places
+        self._image = image
+        self._status: Status | None = None
+        # Readers that stand where somebody left off, by run: a long record is gone through once.
+        self._readers: dict[str, list[Reader]] = {}
+
+    def status(self) -> dict[str, JSON]:
+        holder = Lock(self._places.runtime).holder()
+        directories = self._places.run_directories()
+        directory = Path(holder.directory) if holder else (directories[-1] if directories else None)
+        document: dict[str, JSON] = {"state": "running" if holder else "idle", "image": self._image or None}
+        if directory is None:
+            return {**document, "run": None}
+        if self._status is None or self._status.directory != directory:
+            self._status = Status(directory)
+        document.update(run=directory.name, directory=str(directory), **self._status.read())
+        if holder:
+            document.update(pid=holder.pid, word=holder.word)
+        document["undelivered"] = sorted(undelivered(directory))
+        return document
+
+    def history(self) -> list[dict[str, str]]:
+        rows = []
+        for directory in self._places.run_directories():
+            result = self.result(directory.name)
+            if result is None:
+                rows.append({"run": directory.name, "tasks": "", "verdict": "", "summary": "not ended"})
+                continue
+            names = ",".join(task["task"] for task in result.get("tasks", ()))
+            verdict, summary = result["verdict"], result["summary"]
+            rows.append({"run": directory.name, "tasks": names, "verdict": verdict, "summary": summary})
+        return rows
+
+    def find(self, name: str) -> str:
+        directory = find_run(self._places, name)
+        return directory.name if directory else ""
+
+    def events(self, run: str, after: int) -> list[Event]:
+        readers = self._readers.setdefault(run, [])
+        reader = next((one for one in readers if one.after == after), None)
+        if reader is None:
+            reader = Reader(self._places.runs / run / EVENTS, after)
+            # Of those who stopped asking, the place is given up.
+            readers[:] = [*readers[-15:], reader]
+        return reader.read(PAGE)
+
+    def is_on(self, run: str) -> bool:
+        holder = Lock(self._places.runtime).holder()
+        return holder is not None and holder.run == run
+
+    def result(self, run: str) -> dict[str, Any] | None:
+        """`result.json`, else the last event's data."""
+        directory = self._places.runs / run
+        try:
+            document: dict[str, Any] = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+            return document
+        except (OSError, ValueError):
+            ends = [event for event in read_events(directory / EVENTS) if event.type is Type.RUN_FINISHED]
+            return dict(ends[-1].data) if ends else None
+
+    def places(self, run: str) -> str:
+        return str(self._places.runs / run)

@@ -1,0 +1,263 @@
+"""One daemon on a real bus: it has the runs, everybody sees the same, and only root may change anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liveagent.events import Event, Type
+from liveagent.report.spool import encode_line
+from tests.bus.conftest import MEMBER, STRANGER, Bus, Server
+
+pytestmark = pytest.mark.timeout(240)
+NAME, PATH = "org.liveagent.Agent1", "/org/liveagent/Agent1"
+
+
+@pytest.fixture
+def running(server: Server) -> Server:
+    server.start()
+    server.wait_for_name()
+    return server
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """What a command said up to a line with these words."""
+    assert process.stdout
+    said = ""
+    for line in process.stdout:
+        said += line
+        if words in line:
+            return said
+    pytest.fail(f"{words!r} was not said:\n{said}")
+
+
+def call(server: Server, *words: str, user: str = "") -> subprocess.CompletedProcess[str]:
+    """A client that is not ours."""
+    argv = ["busctl", "--system", "--json=short", *words]
+    if user:
+        argv = [*server.become(user), *argv]
+    return subprocess.run(argv, env=server.environment, capture_output=True, text=True, timeout=60)
+
+
+def test_a_run_is_handed_in_seen_by_two_and_cancelled(running: Server) -> None:
+    """Who leaves, and who dies, leaves the run alone; one who comes late sees it from its beginning."""
+    owner = running.spawn("run", "hold")
+    read_until(owner, "holding on")
+    run = running.status()["run"]
+    late = running.spawn("attach")
+    assert "holding on" in read_until(late, "waiting")
+    owner.kill()
+    owner.wait(10)
+    assert owner.stdout and owner.stderr
+    owner.stdout.close(), owner.stderr.close()
+    left = running.spawn("attach", run)
+    read_until(left, "waiting")
+    left.send_signal(signal.SIGINT)
+    _, said = left.communicate(timeout=30)
+    assert left.returncode == 0 and f"`liveagent attach {run}` comes back" in said and "`liveagent cancel`" in said
+    assert running.status()["state"] == "running"
+    assert running.command("cancel").returncode == 0
+    rest, _ = late.communicate(timeout=60)
+    assert "CANCELLED" in rest and late.returncode == 130
+    report = json.loads(running.command("report", run, "--json").stdout)
+    assert (report["run"], report["verdict"]) == (run, "cancelled")
+
+
+def test_the_result_is_the_runs_own(running: Server) -> None:
+    done = running.command("run", "quick", "--json")
+    result = json.loads(done.stdout)
+    assert (result["verdict"], result["tasks"][0]["task"], done.returncode) == ("warn", "quick", 0)
+    assert [row["run"] for row in json.loads(running.command("history", "--json").stdout)] == [result["run"]]
+
+
+def test_a_wrong_order_runs_nothing_and_a_second_one_waits_for_nobody(running: Server) -> None:
+    assert running.command("run", "hodl").returncode == 2
+    detached = running.command("run", "hold", "--detach", "--json")
+    run = json.loads(detached.stdout)["run"]
+    assert f"liveagent attach {run}" in detached.stderr
+    second = running.command("run", "quick")
+    assert second.returncode == 3 and run in second.stderr and "`liveagent cancel` ends it" in second.stderr
+    assert running.command("cancel", "20").returncode == 0
+    assert running.command("attach").returncode == 130
+
+
+def test_without_the_service_it_runs_here(server: Server) -> None:
+    assert server.command("run", "quick").returncode == 0
+    refused = server.command("run", "quick", "--detach")
+    assert refused.returncode == 3 and "no service" in refused.stderr
+
+
+def test_who_may_what(running: Server) -> None:
+    """By the policy that the package brings: root all, the group looks, nobody else knows that there is anything."""
+    run = json.loads(running.command("run", "hold", "--detach", "--json").stdout)["run"]
+    looked = running.command("status", "--json", user=MEMBER)
+    assert json.loads(looked.stdout)["run"] == run
+    assert run in running.command("history", user=MEMBER).stdout
+    barred = running.command("status", user=STRANGER)
+    assert barred.returncode == 3 and "root" in barred.stderr and "Traceback" not in barred.stderr
+    for words in (("run", "quick"), ("cancel",)):
+        denied = running.command(*words, user=MEMBER)
+        assert denied.returncode != 0 and "root" in denied.stderr, words
+    for method, *arguments in (("Submit", "s", "{}"), ("Cancel", "s", "")):
+        said = call(running, "call", NAME, PATH, NAME, method, *arguments, user=MEMBER)
+        assert said.returncode != 0 and "Access denied" in said.stderr
+    assert call(running, "call", NAME, PATH, NAME, "Status", user=STRANGER).returncode != 0
+    assert running.status()["state"] == "running"
+    running.command("cancel")
+    assert running.command("attach").returncode == 130
+    # The end is there for the group as well, and the report of it.
+    assert json.loads(running.command("report", run, "--json", user=MEMBER).stdout)["verdict"] == "cancelled"
+
+
+def test_the_interface_is_introspectable(running: Server) -> None:
+    said = call(running, "call", NAME, PATH, "org.freedesktop.DBus.Introspectable", "Introspect", user=MEMBER)
+    [interface] = (one for one in ElementTree.fromstring(json.loads(said.stdout)["data"][0]) if one.get("name") == NAME)
+    signatures = {
+        method.get("name"): "".join(
+            argument.get("type", "") for argument in method if argument.get("direction") == "in"
+        )
+        for method in interface
+        if method.tag == "method"
+    }
+    assert signatures == {"Submit": "s", "Cancel": "s", "Status": "", "Runs": "", "Events": "suu"}
+
+
+@pytest.mark.parametrize(
+    "order",
+    ["", "[]", "{", '{"tasks": 3}', '{"tasks": "quick", "as_booted": true}', '{"task": "quick"}', "x" * (2 << 20)],
+)
+def test_what_is_no_order(running: Server, order: str) -> None:
+    """Another client may send anything: it is told what is wrong, and nothing runs."""
+    from gi.repository import Gio, GLib
+
+    address = f"unix:path={running.bus.socket}"
+    flags = Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION
+    connection = Gio.DBusConnection.new_for_address_sync(address, flags, None, None)
+    arguments = GLib.Variant("(s)", (order,))
+    answer = connection.call_sync(NAME, PATH, NAME, "Submit", arguments, None, Gio.DBusCallFlags.NONE, 20_000, None)
+    connection.close_sync(None)
+    document = json.loads(answer.unpack()[0])
+    assert document["kind"] == "order" and "order" in document["error"]
+    assert running.status()["state"] == "idle"
+
+
+def write_record(server: Server, run: str, *data: dict[str, Any]) -> None:
+    """A run that ended, as another day left it."""
+    directory = server.directory / "state" / "runs" / run
+    directory.mkdir(parents=True)
+    with (directory / "events.jsonl").open("wb") as file:
+        for number, one in enumerate(data, 1):
+            kind = Type.RUN_FINISHED if "verdict" in one else Type.OUTPUT
+            file.write(encode_line(Event(run, number, kind, "2026-01-02T03:04:05.000Z", "/liveagent/S", "x", one)))
+
+
+END = {
+    "verdict": "pass",
+    "summary": "",
+    "run": "",
+    "started": "",
+    "finished": "",
+    "agent": "",
+    "machine": {},
+    "tasks": [],
+}
+
+
+def test_a_hundred_thousand_events_and_one_of_ten_megabytes(running: Server) -> None:
+    """A page at a time: no reply is too large for a bus, and the daemon answers others meanwhile."""
+    run = "20260102T030405Z-1a2b3c"
+    lines = [{"line": f"line {number}", "command": ""} for number in range(100_000)]
+    write_record(running, run, *lines, {"line": "x" * 10_000_000, "command": ""}, END)
+    started = time.monotonic()
+    shown = running.command("attach", run, user=MEMBER, timeout=200)
+    assert shown.returncode == 0
+    assert shown.stdout.count("| line ") == 100_000 and "x" * 10_000_000 in shown.stdout
+    print(f"100,000 events and 10 MB over the bus in {time.monotonic() - started:.1f} s")
+    said = call(running, "call", NAME, PATH, NAME, "Events", "suu", run, "0", "100000")
+    assert len(json.loads(said.stdout)["data"][0]) == 1000
+
+
+def test_a_client_that_stopped_reading_slows_nobody(running: Server) -> None:
+    """A terminal that was stopped with Ctrl-S, and one on the bus: the task says as much as without them."""
+    alone = json.loads(running.command("run", "speak", "--json").stdout)["tasks"][0]["data"]["lines"]
+    listener = subprocess.Popen(
+        ["busctl", "--system", "monitor", NAME],
+        env=running.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    watcher = running.spawn("attach")
+    running.command("run", "speak", "--detach")
+    for process in (listener, watcher):
+        os.kill(process.pid, signal.SIGSTOP)
+    try:
+        assert running.command("attach").returncode == 0
+    finally:
+        for process in (listener, watcher):
+            os.kill(process.pid, signal.SIGCONT)
+            process.kill()
+            process.communicate(timeout=30)
+    watched = json.loads(running.command("report", "--json").stdout)["tasks"][0]["data"]["lines"]
+    print(f"{alone / 2:.0f} lines a second alone, {watched / 2:.0f} beside two that do not read")
+    # A third of it would be a stall; what is left is the noise of a machine with other work.
+    assert watched > alone / 3
+
+
+def test_the_daemon_outlives_its_bus(running: Server, bus: Bus) -> None:
+    """A bus that is restarted is taken again; meanwhile root works without it."""
+    bus.stop()
+    assert running.command("status").returncode == 0
+    bus.start()
+    running.wait_for_name()
+    assert json.loads(running.command("run", "quick", "--json").stdout)["verdict"] == "warn"
+    assert running.process and running.process.poll() is None
+
+
+def test_a_daemon_without_a_bus(server: Server, bus: Bus, tmp_path: Path) -> None:
+    """In a container there is none: it says so once, and the boot's plan is taken all the same."""
+    bus.stop()
+    server.start()
+    deadline = time.monotonic() + 30
+    while "not on the system bus" not in (server.directory / "log").read_text():
+        assert time.monotonic() < deadline and server.process and server.process.poll() is None
+        time.sleep(0.1)
+    assert server.command("run", "quick").returncode == 0
+
+
+def test_signals_tell_whoever_may_hear(running: Server) -> None:
+    argv = ["gdbus", "monitor", "--system", "--dest", NAME]
+    hearer = subprocess.Popen(argv, env=running.environment, stdout=subprocess.PIPE, text=True)
+    try:
+        read_until(hearer, "is owned by")
+        running.command("run", "quick")
+        assert "liveagent.run.finished" in read_until(hearer, "liveagent.run.finished")
+    finally:
+        hearer.kill()
+        hearer.communicate(timeout=10)
+
+
+def test_killed_in_the_middle_it_says_so_when_it_is_back(running: Server) -> None:
+    """A run by hand that the daemon took along is unknown, not running and not passed."""
+    run = json.loads(running.command("run", "hold", "--detach", "--json").stdout)["run"]
+    watcher = running.spawn("attach", run)
+    read_until(watcher, "waiting")
+    assert running.process
+    running.process.kill()
+    running.process.wait(10)
+    assert watcher.wait(30) == 3
+    watcher.communicate(timeout=10)
+    running.start()
+    running.wait_for_name()
+    deadline = time.monotonic() + 30
+    while running.command("report", run, "--json").returncode == 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert json.loads(running.command("report", run, "--json").stdout)["verdict"] == "unknown"
