@@ -183,6 +183,11 @@ class Guest:
         """Run a shell command in the guest and return its stdout."""
         return run(self._network.command(self._ssh([self._login(), command])), timeout=timeout, stdin=stdin)
 
+    def open_terminal(self, command: str, name: str) -> Terminal:
+        """Run a command over SSH on a pseudo-terminal of its own, as a person does; the caller closes it."""
+        argv = self._network.command(self._ssh(["-tt", self._login(), command]))
+        return Terminal(spawn(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE), self.folder / f"{name}.log")
+
     def put(self, text: str, path: str, *, mode: str = "644") -> None:
         """Write a file in the guest."""
         self.run(f"install -D -m {mode} /dev/stdin {shlex.quote(path)}", stdin=text)
@@ -231,6 +236,40 @@ class Guest:
             self._qemu.stdin.close()
         self._socket("qmp").unlink(missing_ok=True)
         self._network.unplug(self.plug)
+
+
+class Terminal:
+    """What a person has before them: keys to type, and what was shown so far."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        assert process.stdin and process.stdout
+        self._process = process
+        self.screen = Console(process.stdout, log)
+
+    def type(self, text: str) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(text.encode())
+        self._process.stdin.flush()
+
+    def wait(self, timeout: float) -> int:
+        """The exit status of the command, when it has ended."""
+        code = self._process.wait(timeout)
+        self.screen.join(10)
+        return code
+
+    def close(self) -> None:
+        end(self._process)
+        self.screen.join(10)
+        if self._process.stdin:
+            self._process.stdin.close()
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def qemu_arguments(accelerator: str, hardware: Hardware, plug: Plug, control: Path) -> list[str]:

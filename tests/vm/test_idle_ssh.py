@@ -1,0 +1,198 @@
+"""Engineers over SSH, on pseudo-terminals, in a guest where the service runs: one daemon, one truth."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from .guest import Guest
+from .lab import Lab
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+
+TASKS = "/etc/liveagent/tasks.d"
+HOLD = """#!/bin/sh
+echo "holding on to it"
+exec sleep 600
+"""
+# As a memory test that asks for too much: it takes pages until the kernel ends somebody.
+GREEDY = """#!/bin/sh
+echo "taking all there is"
+exec tail /dev/zero
+"""
+NAME, PATH = "org.liveagent.Agent1", "/org/liveagent/Agent1"
+UNIT = "liveagent.service"
+DROP_IN = f"/run/systemd/system/{UNIT}.d/lab.conf"
+
+
+@pytest.fixture(scope="module")
+def guest(idle_guest: Guest) -> Iterator[Guest]:
+    idle_guest.run(f"install -d {TASKS}")
+    idle_guest.put(HOLD, f"{TASKS}/hold.sh", mode="755")
+    idle_guest.put(GREEDY, f"{TASKS}/greedy.sh", mode="755")
+    idle_guest.run("id looker || useradd --groups liveagent looker; id stranger || useradd stranger")
+    yield idle_guest
+    idle_guest.run(f"rm -f {TASKS}/hold.sh {TASKS}/greedy.sh {DROP_IN}; systemctl daemon-reload")
+
+
+def status(guest: Guest) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(guest.run("liveagent status --json"))
+    return document
+
+
+def begin(guest: Guest, task: str) -> str:
+    """Have the service run a task, and wait until it has said its first line."""
+    run: str = json.loads(guest.run(f"liveagent run {task} --detach --json"))["run"]
+    record = f"/var/lib/liveagent/runs/{run}/events.jsonl"
+    guest.run(f"until grep -qs liveagent.output {record}; do sleep .2; done", timeout=60)
+    return run
+
+
+def report(guest: Guest, run: str) -> dict[str, Any]:
+    """The result of a run, when it is there."""
+    guest.run(
+        f"until liveagent report {run} --json >/run/report.json; do test $? -ne 2 && break; sleep .5; done", timeout=120
+    )
+    document: dict[str, Any] = json.loads(guest.get("/run/report.json"))
+    return document
+
+
+def main_pid(guest: Guest) -> str:
+    return guest.run(f"systemctl show --value --property MainPID {UNIT}").strip()
+
+
+def test_the_service_has_its_name_and_is_watched(guest: Guest) -> None:
+    assert guest.run(f"busctl --system status {NAME} | grep '^PID='").strip() == f"PID={main_pid(guest)}"
+    assert guest.run(f"systemctl show --value --property WatchdogUSec {UNIT}").strip() == "5min"
+    assert "Submit" in guest.run(f"busctl --system introspect {NAME} {PATH}")
+
+
+def test_two_attach_see_the_same_and_a_third_cancels(guest: Guest) -> None:
+    """On terminals of 80 columns; who leaves with Ctrl-C is told how to come back, and the run goes on."""
+    with guest.open_terminal("liveagent run hold", "ssh-owner") as owner:
+        owner.screen.wait_for("holding on to it", 60)
+        with (
+            guest.open_terminal("stty cols 80 rows 24; liveagent attach", "ssh-one") as one,
+            guest.open_terminal("stty cols 200 rows 50; liveagent attach", "ssh-two") as two,
+        ):
+            for terminal in (one, two):
+                terminal.screen.wait_for("holding on to it", 60)
+            owner.type("\x03")
+            owner.screen.wait_for("comes back", 30)
+            assert owner.wait(30) == 0
+            assert status(guest)["state"] == "running"
+            assert "asked run" in guest.attempt("liveagent cancel").stderr
+            for terminal in (one, two):
+                terminal.screen.wait_for("CANCELLED", 60)
+                assert terminal.wait(60) == 130
+    assert status(guest)["state"] == "idle"
+
+
+def test_a_daemon_that_is_killed_comes_back_and_says_so(guest: Guest) -> None:
+    run, before = begin(guest, "hold"), main_pid(guest)
+    with guest.open_terminal(f"liveagent attach {run}", "ssh-killed") as terminal:
+        terminal.screen.wait_for("holding on to it", 60)
+        guest.run(f"systemctl kill --signal KILL --kill-who=main {UNIT}")
+        assert terminal.wait(60) != 0
+    guest.run(f"until [ $(systemctl show --value -p MainPID {UNIT}) -ne 0 ]; do sleep .2; done", timeout=60)
+    found = report(guest, run)
+    assert found["verdict"] == "unknown" and "unknown" in found["summary"]
+    assert main_pid(guest) != before
+    # Nothing of it is left behind, and nothing was begun anew.
+    assert guest.attempt("pgrep -f 'sleep 600'").returncode == 1
+    guest.run(f"until busctl --system status {NAME} >/dev/null; do sleep .2; done", timeout=60)
+    assert status(guest)["state"] == "idle"
+
+
+def test_memory_that_is_exhausted_takes_the_child(guest: Guest) -> None:
+    """The agent steps before its children with the kernel's OOM killer."""
+    before = main_pid(guest)
+    done = guest.attempt("liveagent run greedy --json", timeout=300)
+    result = json.loads(done.stdout)
+    assert result["verdict"] in ("fail", "error") and done.returncode in (1, 3)
+    assert main_pid(guest) == before
+    assert "Killed process" in guest.run("dmesg | grep -i 'killed process'") and "(tail)" in guest.run("dmesg")
+
+
+def test_a_restart_ends_the_run_in_order(guest: Guest) -> None:
+    run = begin(guest, "hold")
+    guest.run(f"systemctl restart {UNIT}", timeout=120)
+    found = report(guest, run)
+    assert found["verdict"] == "cancelled" and "the service was stopped" in json.dumps(found)
+
+
+def test_who_may_look_and_who_may_not(guest: Guest) -> None:
+    run = begin(guest, "hold")
+    looked = guest.run("setpriv --reuid=looker --regid=looker --init-groups liveagent status --json")
+    assert json.loads(looked)["run"] == run
+    barred = guest.attempt("setpriv --reuid=stranger --regid=stranger --init-groups liveagent status")
+    assert barred.returncode == 3 and "group liveagent" in barred.stderr
+    for words in ("run hello", "cancel"):
+        denied = guest.attempt(f"setpriv --reuid=looker --regid=looker --init-groups liveagent {words}")
+        assert denied.returncode != 0 and "root" in denied.stderr
+    denied = guest.attempt(
+        f"setpriv --reuid=looker --regid=looker --init-groups busctl call {NAME} {PATH} {NAME} Cancel s ''"
+    )
+    assert denied.returncode != 0 and "Access denied" in denied.stderr
+    assert status(guest)["state"] == "running"
+    guest.run("liveagent cancel 2>&1")
+    assert report(guest, run)["verdict"] == "cancelled"
+
+
+def test_the_word_is_read_of_the_managers_environment(guest: Guest) -> None:
+    guest.run("systemctl set-environment SPEEDISO=hello")
+    try:
+        assert "hello" in guest.run("liveagent plan")
+        done = guest.attempt("liveagent run --as-booted --json")
+        assert json.loads(done.stdout)["tasks"][0]["task"] == "hello"
+    finally:
+        guest.run("systemctl unset-environment SPEEDISO")
+    assert "idle" in guest.run("liveagent plan")
+
+
+def test_a_name_that_is_asked_for_starts_the_service(guest: Guest) -> None:
+    """Activation; `liveagent status` itself starts nothing."""
+    guest.run(f"systemctl stop {UNIT}")
+    guest.run("liveagent status")
+    assert guest.attempt(f"systemctl is-active {UNIT}").stdout.strip() == "inactive"
+    guest.run(f"busctl --system call {NAME} {PATH} {NAME} Status", timeout=60)
+    assert guest.run(f"systemctl is-active {UNIT}").strip() == "active"
+
+
+@pytest.mark.vm_long
+def test_an_engine_that_is_stuck_is_ended_by_the_watchdog(guest: Guest) -> None:
+    guest.put("[Service]\nWatchdogSec=10\n", DROP_IN)
+    guest.run(f"systemctl daemon-reload; systemctl restart {UNIT}", timeout=120)
+    # A run that takes longer than that is no trouble.
+    run = begin(guest, "hold")
+    before = main_pid(guest)
+    guest.run("sleep 15", timeout=60)
+    assert main_pid(guest) == before
+    guest.run(f"kill -STOP {before}")
+    guest.run(f"until [ $(systemctl show --value -p NRestarts {UNIT}) -ne 0 ]; do sleep .5; done", timeout=120)
+    assert "atchdog" in guest.run(f"journalctl --no-pager -u {UNIT} | tail -n 50")
+    assert report(guest, run)["verdict"] == "unknown"
+    guest.run(f"rm {DROP_IN}; systemctl daemon-reload; systemctl restart {UNIT}", timeout=120)
+
+
+@pytest.mark.vm_long
+def test_status_is_quick(lab: Lab, guest: Guest) -> None:
+    """Against `systemctl status`, rounds interleaved; printed, not judged."""
+    commands = {"systemctl status": f"systemctl --no-pager status {UNIT}", "liveagent status": "liveagent status"}
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(5):
+        for name, command in commands.items():
+            started = time.monotonic()
+            guest.run(f"{command} >/dev/null")
+            seconds[name].append(time.monotonic() - started)
+    medians = {name: statistics.median(rows) for name, rows in seconds.items()}
+    ratio = medians["liveagent status"] / medians["systemctl status"]
+    lab.note(f"status: {medians} s, x{ratio:.2f}")
+    rest = guest.run(f"grep -h ^Pss: /proc/{main_pid(guest)}/smaps_rollup").split()[1]
+    ticks = [guest.run(f"cut -d' ' -f14,15 /proc/{main_pid(guest)}/stat").split() for _ in range(2)]
+    lab.note(f"the daemon at rest: {int(rest) / 1024:.1f} MiB PSS, ticks {ticks}")
