@@ -12,9 +12,9 @@ from liveagent.engine import finish
 from liveagent.events import Event, Finding, Result, TaskResult, Type, Verdict, make_source, render_time
 from liveagent.lock import Lock
 from liveagent.machine import Machine
+from liveagent.places import Places
 from liveagent.report import Delivery, note_receivers, read_receivers
 from liveagent.report.spool import EVENTS, Spool, read_events
-from liveagent.session import Places
 
 
 def close_broken_runs(places: Places, machine: Machine) -> list[str]:

@@ -21,8 +21,8 @@ from liveagent.host import Host
 
 if TYPE_CHECKING:
     from liveagent.machine import Machine
+    from liveagent.places import Places
     from liveagent.plan import Plan
-    from liveagent.session import Places
     from liveagent.tasks import Preview
 
 EXIT_ERROR = EXIT_STATUS[Verdict.ERROR]
@@ -44,7 +44,7 @@ class Shell:
 
     @property
     def places(self) -> Places:
-        from liveagent.session import choose_places
+        from liveagent.places import choose_places
 
         return choose_places(self.state, os.environ)
 

@@ -70,7 +70,7 @@ def _tasks(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
 
 
 def _runs(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
-    from liveagent.session import choose_places
+    from liveagent.places import choose_places
 
     for directory in choose_places(context.find_root().params.get("state") or "", os.environ).run_directories():
         yield CompletionItem(directory.name)

@@ -20,13 +20,14 @@ from liveagent.host import Cancelled, CommandError, Host
 from liveagent.lock import BootMark, Busy
 from liveagent.machine import Machine, probe_machine
 from liveagent.order import take_request
+from liveagent.places import Places
 from liveagent.plan import UNKNOWN_WORD, Plan, make_plan
 from liveagent.report.console import Consoles, choose_consoles, choose_screens
 from liveagent.report.login import show_idle
 from liveagent.report.panel import Panel
 from liveagent.report.sink import Sink
 from liveagent.report.spool import Reader
-from liveagent.session import Ended, Places, Session
+from liveagent.session import Ended, Session
 from liveagent.settings import AgentSettings, parse_settings
 from liveagent.signals import handled
 from liveagent.systemd import Manager

@@ -14,9 +14,10 @@ from liveagent.host import Host
 from liveagent.lock import Busy, Lock
 from liveagent.machine import probe_machine
 from liveagent.order import BadOrder, Order, decode_order
+from liveagent.places import Places
 from liveagent.plan import Plan, make_plan
 from liveagent.records import Disk
-from liveagent.session import Ended, Places, Session, Watchers
+from liveagent.session import Ended, Session, Watchers
 from liveagent.tasks import Registry
 
 log = logging.getLogger(__name__)

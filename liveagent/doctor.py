@@ -13,8 +13,8 @@ from liveagent.events import Finding, Verdict
 from liveagent.host import ENVIRONMENT, Host
 from liveagent.issue import Issuer
 from liveagent.machine import Machine
+from liveagent.places import Places
 from liveagent.report.console import choose_consoles
-from liveagent.session import Places
 from liveagent.settings import AgentSettings
 from liveagent.tasks import Registry, Task
 

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from liveagent.events import JSON, Event, Type
 from liveagent.lock import Lock
+from liveagent.places import Places, find_run
 from liveagent.report import undelivered
 from liveagent.report.spool import EVENTS, Reader, read_events
-from liveagent.session import Places, find_run
 
 # A page of events: enough that a long record is read in a few, and small enough that none holds anybody up.
 PAGE = 1000

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Callable
 
@@ -16,6 +15,7 @@ from liveagent.events import Result, make_source
 from liveagent.host import Host
 from liveagent.lock import Lock
 from liveagent.machine import Machine, probe_machine
+from liveagent.places import Places
 from liveagent.plan import Plan
 from liveagent.report import (
     Delivery,
@@ -34,36 +34,9 @@ from liveagent.settings import AgentSettings
 
 log = logging.getLogger(__name__)
 
-STATE = "/var/lib/liveagent"
-RUNTIME = "/run/liveagent"
-
 Say = Callable[[str], None]
 # Makes the sinks of those who watch: the consoles, a terminal.
 Watchers = Callable[[Reader], Iterable[Sink]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Places:
-    """Where runs are kept, and where the lock and the boot's mark are."""
-
-    state: Path
-    runtime: Path
-
-    @property
-    def runs(self) -> Path:
-        return self.state / "runs"
-
-    def run_directories(self) -> list[Path]:
-        """The directories of all runs, oldest first."""
-        with contextlib.suppress(OSError):
-            return sorted(path for path in self.runs.iterdir() if path.is_dir())
-        return []
-
-
-def choose_places(state: str, environment: Mapping[str, str]) -> Places:
-    """`--state`, then LIVEAGENT_STATE_DIR, then systemd's STATE_DIRECTORY; LIVEAGENT_RUNTIME_DIR for the lock."""
-    chosen = state or environment.get("LIVEAGENT_STATE_DIR") or environment.get("STATE_DIRECTORY", "").split(":")[0]
-    return Places(Path(chosen or STATE), Path(environment.get("LIVEAGENT_RUNTIME_DIR") or RUNTIME))
 
 
 def make_delivery(settings: AgentSettings) -> Delivery:
@@ -190,12 +163,3 @@ def write_page(directory: Path, result: Result) -> None:
         (directory / "report.html").write_text(page, encoding="utf-8", errors="replace")
     except Exception as error:  # whatever a task put into its data, the run is over and its result is kept
         log.error("Failed to write %s: %s, ignoring", directory / "report.html", error)
-
-
-def find_run(places: Places, name: str) -> Path | None:
-    """The directory of a run by its name or the beginning of it; "" is the newest."""
-    directories = places.run_directories()
-    if not name:
-        return directories[-1] if directories else None
-    matches = [directory for directory in directories if directory.name.startswith(name)]
-    return matches[0] if len(matches) == 1 else None

@@ -12,12 +12,11 @@ from typing import Any
 
 from liveagent import cli
 from liveagent.events import EXIT_STATUS, EXIT_USAGE, Result, Type, Verdict
+from liveagent.image import probe_image
 from liveagent.lock import Lock
-from liveagent.machine.live import probe_image
 from liveagent.records import Disk, Records
 from liveagent.report.lines import WIDTH, render_progress
 from liveagent.report.overview import list_not_measured, render_overview
-from liveagent.report.terminal import open_display
 from liveagent.report.troubles import find_slots, list_disks, make_trouble
 from liveagent.report.words import print_lines
 
@@ -106,6 +105,8 @@ def attach(records: Records, run: str) -> int:
 
 def follow(records: Records, run: str, hint: str, on_stderr: bool = False) -> Mapping[str, Any]:
     """Show a run until it ends; its result. Raises KeyboardInterrupt for who leaves."""
+    from liveagent.report.terminal import open_display
+
     # As Ctrl-C does, so that the terminal is put back.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     after = 0

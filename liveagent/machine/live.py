@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 
 from liveagent.cmdline import Word, parse_cmdline
 from liveagent.events import JSON
 from liveagent.host import Host, UdevDevice
+from liveagent.image import probe_image
 from liveagent.machine.topology import (
     Mount,
     find_mount,
@@ -128,23 +127,6 @@ def probe_live(host: Host, udev: Sequence[UdevDevice] | None = None) -> Live:
     if against:
         return Live(False, f"the kernel was started with {shown}, but {root}", disks, image)
     return Live(True, f"the kernel was started with {shown}, and {root}", disks, image)
-
-
-def parse_image(text: str) -> str:
-    """The image that an os-release names, with its build; "" where it names none."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        name, equals, value = line.strip().partition("=")
-        with contextlib.suppress(ValueError):  # a quote that is not closed
-            found[name] = "".join(shlex.split(value)) if equals else ""
-    words = [found[name] for name in ("IMAGE_ID", "IMAGE_VERSION") if found.get(name)]
-    build = found.get("BUILD_ID")
-    return " ".join([*words, *([f"({build})"] if build else [])]) if found.get("IMAGE_ID") else ""
-
-
-def probe_image(host: Host) -> str:
-    """Which build of which image this system is."""
-    return parse_image(host.read_or("/etc/os-release") or host.read_or("/usr/lib/os-release"))
 
 
 def _describe_root(host: Host, mounts: Sequence[Mount]) -> tuple[bool, str]:

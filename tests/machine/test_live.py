@@ -6,7 +6,8 @@ import pytest
 
 from liveagent.cmdline import parse_cmdline
 from liveagent.host import Host, UdevDevice
-from liveagent.machine.live import find_live_word, parse_image, parse_medium_words, probe_live, want_device
+from liveagent.image import parse_image
+from liveagent.machine.live import find_live_word, parse_medium_words, probe_live, want_device
 
 # The command line that booted in the lab (boot-lab.md, 4), and mounts as dracut's dmsquash-live leaves them.
 NETBOOT = "root=live:http://10.77.0.1/live.squashfs rd.live.image rd.live.overlay.overlayfs=1 ip=dhcp"

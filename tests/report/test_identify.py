@@ -11,9 +11,10 @@ from liveagent.boot import Request
 from liveagent.events import Finding, Result, TaskResult, Verdict
 from liveagent.host import ENVIRONMENT, Host
 from liveagent.machine import Identity, Live, Machine
+from liveagent.places import Places
 from liveagent.plan import Plan, Step
 from liveagent.report.identify import choose_slots, light_up
-from liveagent.session import Places, Session
+from liveagent.session import Session
 from liveagent.settings import AgentSettings
 from liveagent.tasks import Context, NoOptions, Outcome, Task
 

@@ -186,7 +186,9 @@ class Guest:
     def open_terminal(self, command: str, name: str) -> Terminal:
         """Run a command over SSH on a pseudo-terminal of its own, as a person does; the caller closes it."""
         argv = self._network.command(self._ssh(["-tt", self._login(), command]))
-        return Terminal(spawn(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE), self.folder / f"{name}.log")
+        with (self.folder / f"{name}.stderr").open("wb") as stderr:
+            process = spawn(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
+        return Terminal(process, self.folder / f"{name}.log")
 
     def put(self, text: str, path: str, *, mode: str = "644") -> None:
         """Write a file in the guest."""

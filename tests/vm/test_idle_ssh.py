@@ -30,6 +30,14 @@ UNIT = "liveagent.service"
 DROP_IN = f"/run/systemd/system/{UNIT}.d/lab.conf"
 
 
+@pytest.fixture(autouse=True)
+def calm(guest: Guest) -> Iterator[None]:
+    """Nothing is left on by a test that failed."""
+    yield
+    guest.attempt("liveagent cancel")
+    guest.run('while [ -n "$(cat /run/liveagent/lock 2>/dev/null)" ]; do sleep .2; done', timeout=120)
+
+
 @pytest.fixture(scope="module")
 def guest(idle_guest: Guest) -> Iterator[Guest]:
     idle_guest.run(f"install -d {TASKS}")
@@ -55,9 +63,8 @@ def begin(guest: Guest, task: str) -> str:
 
 def report(guest: Guest, run: str) -> dict[str, Any]:
     """The result of a run, when it is there."""
-    guest.run(
-        f"until liveagent report {run} --json >/run/report.json; do test $? -ne 2 && break; sleep .5; done", timeout=120
-    )
+    ended = f"liveagent report {run} --json >/run/report.json 2>/dev/null; test $? -ne 2"
+    guest.run(f"until {ended}; do sleep .5; done", timeout=120)
     document: dict[str, Any] = json.loads(guest.get("/run/report.json"))
     return document
 
@@ -161,7 +168,7 @@ def test_a_name_that_is_asked_for_starts_the_service(guest: Guest) -> None:
     guest.run("liveagent status")
     assert guest.attempt(f"systemctl is-active {UNIT}").stdout.strip() == "inactive"
     guest.run(f"busctl --system call {NAME} {PATH} {NAME} Status", timeout=60)
-    assert guest.run(f"systemctl is-active {UNIT}").strip() == "active"
+    guest.run(f"until systemctl is-active {UNIT}; do sleep .2; done", timeout=60)
 
 
 @pytest.mark.vm_long
