@@ -22,10 +22,14 @@ __all__ = (
     "Disk",
     "Partition",
     "Transport",
+    "Survey",
     "Use",
     "UseKind",
+    "list_disks",
     "probe_disk",
     "probe_disks",
+    "probe_survey",
+    "probe_surveyed",
 )
 
 
@@ -96,7 +100,7 @@ _DRIVES = (Transport.NVME, Transport.SATA, Transport.SAS, Transport.SCSI)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Survey:
+class Survey:
     """What is asked once for all disks."""
 
     udev: Mapping[str, Mapping[str, str]]
@@ -106,25 +110,31 @@ class _Survey:
 
 def probe_disks(host: Host) -> tuple[Disk, ...]:
     """Every disk, and every loop device with a file behind it, by name."""
-    survey = _probe_survey(host)
-    found = [_probe_disk(host, name, survey) for name in sorted(host.list("/sys/block"), key=natural_key)]
-    return tuple(disk for disk in found if disk)
+    survey = probe_survey(host)
+    return tuple(disk for name in list_disks(host) if (disk := probe_surveyed(host, name, survey)))
+
+
+def list_disks(host: Host) -> tuple[str, ...]:
+    """The kernel names of what may be a disk, in their order; most loop devices among them turn out to be none."""
+    return tuple(sorted((name for name in host.list("/sys/block") if not _NOT_DISKS.match(name)), key=natural_key))
 
 
 def probe_disk(host: Host, name: str) -> Disk | None:
     """One disk, looked at afresh; None where it is not, or no longer, there."""
     if name not in host.list("/sys/block"):
         return None
-    return _probe_disk(host, name, _probe_survey(host))
+    return probe_surveyed(host, name, probe_survey(host))
 
 
-def _probe_survey(host: Host) -> _Survey:
+def probe_survey(host: Host) -> Survey:
+    """Ask what is asked once for all disks: udev, who holds what, the live image."""
     devices = host.udev("block")
     udev = {device.name: device.properties for device in devices}
-    return _Survey(udev, probe_claims(host), probe_live(host, devices))
+    return Survey(udev, probe_claims(host), probe_live(host, devices))
 
 
-def _probe_disk(host: Host, name: str, survey: _Survey) -> Disk | None:
+def probe_surveyed(host: Host, name: str, survey: Survey) -> Disk | None:
+    """One of the disks that a survey was made for; None where it is no disk."""
     below = f"/sys/block/{name}"
     backing = probe_backing_file(host, name) if name.startswith("loop") else ""
     size = _read_number(host, f"{below}/size")

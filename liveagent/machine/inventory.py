@@ -9,13 +9,17 @@ from typing import Any
 from liveagent import __version__
 from liveagent.events import JSON, render_time
 from liveagent.host import Host
-from liveagent.machine.disks import Disk, probe_disks
+from liveagent.machine.controller import Controller
+from liveagent.machine.controllers import probe_raid_controllers
+from liveagent.machine.device import Device
+from liveagent.machine.devices import probe_devices
 from liveagent.machine.dmi import Identity, probe_identity
 from liveagent.machine.encoding import encode_fields
 from liveagent.machine.ethernet import Interface, probe_interfaces
 from liveagent.machine.live import Live, probe_live
 from liveagent.machine.lldp import LISTEN, Neighbour, probe_known_neighbours, probe_neighbours
 from liveagent.machine.look import Job, Looked, Missing, look_side_by_side
+from liveagent.machine.md import MdArray, probe_md
 from liveagent.machine.pci import PciDevice, probe_pci
 from liveagent.machine.stack import Layer, probe_layers
 
@@ -33,12 +37,14 @@ class Inventory:
 
     taken: str = ""
     identity: Identity | None = None
-    disks: tuple[Disk, ...] = ()
+    disks: tuple[Device, ...] = ()
     nics: tuple[Interface, ...] = ()
     lldp: tuple[Neighbour, ...] = ()
     pci: tuple[PciDevice, ...] = ()
     layers: tuple[Layer, ...] = ()
     live: Live | None = None
+    md: tuple[MdArray, ...] = ()
+    raid: tuple[Controller, ...] = ()
     missing: tuple[Missing, ...] = ()
     took: Mapping[str, float] = dataclasses.field(default_factory=dict)
     silent: tuple[str, ...] = ()
@@ -51,12 +57,15 @@ class Inventory:
 # Each fills the field of its name. Seconds: what a large machine needs, times some.
 COLLECTORS: tuple[Job[Any], ...] = (
     Job("identity", lambda look: probe_identity(look.host), 10.0),
-    Job("disks", lambda look: probe_disks(look.host), 60.0),
+    # Two hundred drives that all hang take three minutes.
+    Job("disks", probe_devices, 240.0),
     Job("nics", probe_interfaces, 60.0),
     Job("lldp", probe_known_neighbours, 30.0),
     Job("pci", probe_pci, 20.0),
     Job("layers", lambda look: probe_layers(look.host), 60.0),
     Job("live", lambda look: probe_live(look.host), 30.0),
+    Job("md", probe_md, 10.0),
+    Job("raid", probe_raid_controllers, 180.0),
 )
 # A diagnosis has the half minute that it takes to hear every switch.
 LISTENING: tuple[Job[Any], ...] = (

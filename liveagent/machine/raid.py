@@ -114,10 +114,10 @@ def parse_size(text: str) -> int | None:
     exact = re.search(r"\[0x([0-9a-fA-F]+) Sectors\]", text)
     if exact:
         return int(exact.group(1), 16) * SECTOR
-    return _parse_rounded(text, 1024)
+    return parse_rounded(text, 1024)
 
 
-def _parse_rounded(text: str, base: int) -> int | None:
+def parse_rounded(text: str, base: int) -> int | None:
     match = re.match(r"\s*(\d+(?:\.\d+)?) ([KMGTP])i?B", text)
     return round(float(match.group(1)) * base ** ("KMGTP".index(match.group(2)) + 1)) if match else None
 
@@ -127,63 +127,66 @@ def parse_storcli(controllers: str, drives: str) -> tuple[Listing, ...]:
 
     A controller's status may be Failure over a foreign configuration, with all its drives listed nevertheless.
     """
-    details = _parse_details(drives)
+    details = parse_details(drives)
     listings = []
-    for number, response in _parse_responses(controllers):
+    for number, response, _ in parse_responses(controllers):
         address = parse_address(str(response.get("PCI Address", "")))
-        rows = [row for row in _list(response.get("PD LIST")) if isinstance(row, dict)]
+        rows = [row for row in get_rows(response.get("PD LIST")) if isinstance(row, dict)]
         if not address:
             continue
         disks = tuple(
-            _make_storcli_disk(address, row, details.get((number, _text(row, "EID:Slt")), {})) for row in rows
+            make_storcli_disk(address, row, details.get((number, get_text(row, "EID:Slt")), {})) for row in rows
         )
         counted = response.get("Physical Drives", None if rows else 0)
         listings.append(Listing(address, disks, is_whole=counted == len(disks)))
     return tuple(listings)
 
 
-def _parse_responses(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The number of each controller, and what it answered."""
+def parse_responses(text: str) -> Iterator[tuple[str, Mapping[str, Any], str]]:
+    """The number of each controller, what it answered, and what it complains of."""
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
-    for part in _list(document.get("Controllers") if isinstance(document, dict) else None):
-        status, response = (part.get(key) for key in ("Command Status", "Response Data")) if part else (None, None)
+    for part in get_rows(document.get("Controllers") if isinstance(document, dict) else None):
+        if not isinstance(part, dict):
+            continue
+        status, response = part.get("Command Status"), part.get("Response Data")
         if isinstance(status, dict) and isinstance(response, dict):
-            yield str(status.get("Controller", "")), response
+            faults = (row.get("ErrMsg") for row in get_rows(status.get("Detailed Status")) if isinstance(row, dict))
+            yield str(status.get("Controller", "")), response, "; ".join(str(fault) for fault in faults)
 
 
-def _parse_details(text: str) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """The attributes of each drive, by controller and enclosure:slot."""
+def parse_details(text: str) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """The attributes and counters of each drive, by controller and enclosure:slot."""
     details: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for number, response in _parse_responses(text):
+    for number, response, _ in parse_responses(text):
         for name, value in response.items():
             match = re.fullmatch(r"Drive (/c\d+(?:/e(\d+))?/s(\d+)) - Detailed Information", name)
             if match and isinstance(value, dict):
-                attributes = value.get(f"Drive {match.group(1)} Device attributes")
+                parts = [value.get(f"Drive {match.group(1)} {part}") for part in ("State", "Device attributes")]
                 place = f"{match.group(2) or ' '}:{match.group(3)}"
-                details[number, place] = attributes if isinstance(attributes, dict) else {}
+                details[number, place] = {k: v for part in parts if isinstance(part, dict) for k, v in part.items()}
     return details
 
 
-def _make_storcli_disk(address: str, row: Mapping[str, Any], details: Mapping[str, Any]) -> PhysicalDisk:
+def make_storcli_disk(address: str, row: Mapping[str, Any], details: Mapping[str, Any]) -> PhysicalDisk:
     return PhysicalDisk(
         controller=address,
-        slot=_text(row, "EID:Slt"),
-        model=_text(details, "Model Number") or _text(row, "Model"),
-        serial=_text(details, "SN"),
-        size=parse_size(_text(details, "Raw size") or _text(row, "Size")),
-        medium=f"{_text(row, 'Intf')} {_text(row, 'Med')}".strip(),
-        state=_text(row, "State"),
+        slot=get_text(row, "EID:Slt"),
+        model=get_text(details, "Model Number") or get_text(row, "Model"),
+        serial=get_text(details, "SN"),
+        size=parse_size(get_text(details, "Raw size") or get_text(row, "Size")),
+        medium=f"{get_text(row, 'Intf')} {get_text(row, 'Med')}".strip(),
+        state=get_text(row, "State"),
     )
 
 
-def _text(values: Mapping[str, Any], key: str) -> str:
+def get_text(values: Mapping[str, Any], key: str) -> str:
     return str(values.get(key, "")).strip()
 
 
-def _list(value: Any) -> Iterable[Any]:
+def get_rows(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else ()
 
 
@@ -192,33 +195,33 @@ def parse_ssacli(text: str) -> tuple[Listing, ...]:
     parts = re.split(r"^(?=\S.* in Slot )", text, flags=re.MULTILINE)
     listings = []
     for part in parts:
-        address = parse_address(_find(r"PCI Address \(Domain:Bus:Device\.Function\): *(\S+)", part))
+        address = parse_address(find_line(r"PCI Address \(Domain:Bus:Device\.Function\): *(\S+)", part))
         if not address:
             continue
         named = dict.fromkeys(re.findall(r"^ +physicaldrive (\S+)", part, re.MULTILINE))
         blocks = dict(re.findall(r"^ +physicaldrive (\S+) *\n((?: +\S[^\n]*: ?[^\n]*\n?)+)", part, re.MULTILINE))
-        disks = tuple(_make_ssacli_disk(address, slot, blocks[slot]) for slot in named if slot in blocks)
+        disks = tuple(make_ssacli_disk(address, slot, blocks[slot]) for slot in named if slot in blocks)
         # A controller that has none says so; one that says nothing at all was not asked well.
         is_whole = len(disks) == len(named) and (bool(disks) or "None attached" in part)
         listings.append(Listing(address, disks, is_whole))
     return tuple(listings)
 
 
-def _make_ssacli_disk(address: str, slot: str, block: str) -> PhysicalDisk:
-    interface = _find(r"Interface Type: *(.*)", block)
+def make_ssacli_disk(address: str, slot: str, block: str) -> PhysicalDisk:
+    interface = find_line(r"Interface Type: *(.*)", block)
     bus = interface.replace("Solid State ", "")
     return PhysicalDisk(
         controller=address,
         slot=slot,
-        model=_find(r"Model: .{8}(.*)", block),  # before it the vendor, in eight columns; "ATA" of a SATA drive
-        serial=_find(r"Serial Number: *(.*)", block),
-        size=_parse_rounded(_find(r"Size: *(.*)", block), 1000),
+        model=find_line(r"Model: .{8}(.*)", block),  # before it the vendor, in eight columns; "ATA" of a SATA drive
+        serial=find_line(r"Serial Number: *(.*)", block),
+        size=parse_rounded(find_line(r"Size: *(.*)", block), 1000),
         medium=f"{bus} {'SSD' if bus != interface else 'HDD'}" if interface else "",
-        state=_find(r"Status: *(.*)", block),
+        state=find_line(r"Status: *(.*)", block),
     )
 
 
-def _find(pattern: str, text: str) -> str:
+def find_line(pattern: str, text: str) -> str:
     match = re.search(rf"^ +{pattern}$", text, re.MULTILINE)
     return match.group(1).strip() if match else ""
 

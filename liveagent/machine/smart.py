@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from liveagent.events import JSON
 from liveagent.host import Host
 from liveagent.machine.disks import Disk
 from liveagent.machine.question import Questions
+from liveagent.machine.smartctl import FAILING, BadPage, Page, look_up, parse_page, read_number
 
-# smartctl(8), exit status: a bitmask. Bits 0 and 1: nothing was asked of the drive. Bit 3: it says that it is failing.
-# The other bits are about its past, or about one command of many.
-NOT_ASKED, FAILING = 0b11, 1 << 3
 # The ATA attributes whose raw value means the same on every drive that has them (smartmontools, drivedb.h).
 ATTRIBUTES = {
     5: "reallocated",
@@ -82,30 +78,31 @@ _MEASURED = tuple(
 def parse_health(text: str) -> Health | None:
     """`smartctl --json=c --all`; None where the drive told nothing of its health."""
     try:
-        document = json.loads(text)
-    except ValueError:
+        return read_health(parse_page(text))
+    except BadPage:
         return None
-    if not isinstance(document, dict):
-        return None
-    status = _number(document, "smartctl", "exit_status")
-    if status is not None and status & NOT_ASKED:
+
+
+def read_health(page: Page) -> Health | None:
+    """What a page says of a drive's state; None where the drive told nothing of it."""
+    if not page.was_asked:
         return None
     health = Health(
-        passed=_parse_passed(document, status),
-        serial=str(document.get("serial_number", "")).strip(),
-        power_on_hours=_number(document, "power_on_time", "hours"),
-        power_cycles=_number(document, "power_cycle_count"),
-        start_stop=_number(document, "scsi_start_stop_cycle_counter", "accumulated_start_stop_cycles"),
+        passed=_read_passed(page),
+        serial=str(page.get("serial_number") or "").strip(),
+        power_on_hours=page.number("power_on_time", "hours"),
+        power_cycles=page.number("power_cycle_count"),
+        start_stop=page.number("scsi_start_stop_cycle_counter", "accumulated_start_stop_cycles"),
         # A drive without a sensor says 0.
-        temperature=_number(document, "temperature", "current") or None,
-        media_errors=_number(document, "nvme_smart_health_information_log", "media_errors"),
-        grown_defects=_number(document, "scsi_grown_defect_list"),
-        percentage_used=_first(document, _USED),
-        available_spare=_first(document, _SPARE),
-        exit_status=status,
-        messages=tuple(_parse_messages(document)),
-        **_parse_warning(document),
-        **_parse_counters(document),
+        temperature=page.number("temperature", "current") or None,
+        media_errors=page.number("nvme_smart_health_information_log", "media_errors"),
+        grown_defects=page.number("scsi_grown_defect_list"),
+        percentage_used=page.first(*_USED),
+        available_spare=page.first(*_SPARE),
+        exit_status=page.status,
+        messages=page.messages,
+        **_read_warning(page),
+        **_read_counters(page),
     )
     return health if any(getattr(health, name) is not None for name in _MEASURED) else None
 
@@ -118,63 +115,37 @@ _USED = (
 _SPARE = (("nvme_smart_health_information_log", "available_spare"), ("spare_available", "current_percent"))
 
 
-def _look(document: Any, *path: str) -> Any:
-    for key in path:
-        document = document.get(key) if isinstance(document, dict) else None
-    return document
+def _read_passed(page: Page) -> bool | None:
+    return False if (page.status or 0) & FAILING else page.flag("smart_status", "passed")
 
 
-def _number(document: Any, *path: str) -> int | None:
-    value = _look(document, *path)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _first(document: Any, paths: tuple[tuple[str, ...], ...]) -> int | None:
-    return next((number for path in paths if (number := _number(document, *path)) is not None), None)
-
-
-def _parse_passed(document: Mapping[str, Any], status: int | None) -> bool | None:
-    passed = _look(document, "smart_status", "passed")
-    if status is not None and status & FAILING:
-        return False
-    return passed if isinstance(passed, bool) else None
-
-
-def _parse_messages(document: Mapping[str, Any]) -> Iterator[str]:
-    messages = _look(document, "smartctl", "messages")
-    for message in messages if isinstance(messages, list) else ():
-        if _look(message, "string"):
-            yield str(message["string"])
-
-
-def _parse_warning(document: Mapping[str, Any]) -> dict[str, Any]:
-    warning = _number(document, "nvme_smart_health_information_log", "critical_warning")
+def _read_warning(page: Page) -> dict[str, Any]:
+    warning = page.number("nvme_smart_health_information_log", "critical_warning")
     return {
         "critical_warning": warning,
         "read_only": None if warning is None else bool(warning & WARNING_READ_ONLY),
     }
 
 
-def _parse_counters(document: Mapping[str, Any]) -> dict[str, Any]:
+def _read_counters(page: Page) -> dict[str, Any]:
     """ATA attributes, or the SCSI error counters."""
     counters = {}
-    table = _look(document, "ata_smart_attributes", "table")
-    for attribute in table if isinstance(table, list) else ():
-        name = ATTRIBUTES.get(_look(attribute, "id"))
-        value = _parse_raw(_look(attribute, "raw"))
-        if name and value is not None and not NO_ATTRIBUTE.search(str(_look(attribute, "name"))):
+    for attribute in page.rows("ata_smart_attributes", "table"):
+        name = ATTRIBUTES.get(read_number(attribute, "id") or 0)
+        value = read_raw(attribute.get("raw"))
+        if name and value is not None and not NO_ATTRIBUTE.search(str(attribute.get("name"))):
             counters[name] = value
-    log = _look(document, "scsi_error_counter_log")
+    log = page.get("scsi_error_counter_log")
     if isinstance(log, dict):
-        errors = [_number(part, "total_uncorrected_errors") for part in log.values()]
+        errors = [read_number(part, "total_uncorrected_errors") for part in log.values()]
         if errors and None not in errors:
             counters["uncorrectable"] = sum(filter(None, errors))
     return counters
 
 
-def _parse_raw(raw: Any) -> int | None:
+def read_raw(raw: Any) -> int | None:
     """A raw value, six bytes of which may hold more than one number: smartctl's own reading has to agree with it."""
-    value, words = _number(raw, "value"), re.match(r"\d+", str(_look(raw, "string")))
+    value, words = read_number(raw, "value"), re.match(r"\d+", str(look_up(raw, "string")))
     shown = int(words.group(0)) if words else None
     if value is None or shown is None:
         return None

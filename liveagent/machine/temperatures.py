@@ -1,0 +1,91 @@
+"""How warm a drive is, was, and may become."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from liveagent.machine.smartctl import Page, look_up
+
+# No drive that still answers is colder or warmer; firmware puts 127, 128, -128 or 255 where it has no value.
+COLDEST, HOTTEST = -60, 126
+KELVIN = 273
+
+
+@dataclasses.dataclass(frozen=True)
+class Temperatures:
+    """°C; None where the drive does not say.
+
+    `lowest` and `highest` since it was switched on, `lifetime_…` of its whole life. `warning` is the highest at which
+    it may work all the time (SCT, WCTEMP), `critical` the one that it must not reach (SCT, CCTEMP, trip temperature).
+    `beyond` and `below`: how often it was outside its limits (SCT).
+    """
+
+    now: int | None = None
+    lowest: int | None = None
+    highest: int | None = None
+    lifetime_lowest: int | None = None
+    lifetime_highest: int | None = None
+    warning: int | None = None
+    critical: int | None = None
+    beyond: int | None = None
+    below: int | None = None
+
+
+def read_temperatures(page: Page) -> Temperatures | None:
+    """The temperatures of a page, whatever the drive; None where it has none."""
+    found = Temperatures(
+        # A drive without a sensor says 0.
+        now=_read(page, ("temperature", "current")) or None,
+        lowest=_read(page, ("temperature", "power_cycle_min"), ("ata_sct_status", "temperature", "power_cycle_min")),
+        highest=_read(page, ("temperature", "power_cycle_max"), ("ata_sct_status", "temperature", "power_cycle_max")),
+        lifetime_lowest=_read(page, ("temperature", "lifetime_min"), ("ata_sct_status", "temperature", "lifetime_min")),
+        lifetime_highest=_read(
+            page, ("temperature", "lifetime_max"), ("ata_sct_status", "temperature", "lifetime_max")
+        ),
+        warning=_read_limit(page, *_WARNING),
+        critical=_read_limit(page, *_CRITICAL),
+        beyond=page.first(
+            ("ata_sct_status", "temperature", "over_limit_count"), ("temperature", "over_limit_count")
+        ),
+        below=page.first(
+            ("ata_sct_status", "temperature", "under_limit_count"), ("temperature", "under_limit_count")
+        ),
+    )  # fmt: skip
+    return found if found != Temperatures() else None
+
+
+_WARNING = (
+    ("nvme_composite_temperature_threshold", "warning"),
+    ("temperature", "op_limit_max"),
+    ("ata_sct_temperature_history", "temperature", "op_limit_max"),
+    ("ata_sct_status", "temperature", "op_limit_max"),
+)
+_CRITICAL = (
+    ("nvme_composite_temperature_threshold", "critical"),
+    ("temperature", "critical_limit_max"),
+    ("temperature", "limit_max"),
+    ("ata_sct_temperature_history", "temperature", "limit_max"),
+    ("temperature", "drive_trip"),
+    ("scsi_temperature", "drive_trip"),
+)
+
+
+def _read(page: Page, *paths: tuple[str, ...]) -> int | None:
+    """The first of several places that has a temperature which a drive can have."""
+    for path in paths:
+        value = look_up(page.document, *path)
+        if isinstance(value, int) and not isinstance(value, bool) and COLDEST <= value <= HOTTEST:
+            return value
+    return None
+
+
+def _read_limit(page: Page, *paths: tuple[str, ...]) -> int | None:
+    """A limit; 0 stands for none."""
+    return next((value for path in paths if (value := _read(page, path))), None)
+
+
+def parse_kelvin(value: object) -> int | None:
+    """°C of an NVMe field in kelvins; 0 stands for none."""
+    if not isinstance(value, int) or isinstance(value, bool) or not COLDEST <= value - KELVIN <= HOTTEST:
+        return None
+    return value - KELVIN
