@@ -39,7 +39,7 @@ class Device:
     behind a controller it is what smartctl takes (`bus/0 megaraid,8`), and `behind` the controller's PCI address.
     `kind`: nvme, hdd, ssd, or the transport where spinning says nothing. Sizes in bytes, None where not known;
     `rotation` in revolutions a minute, 0 for solid state. `enclosure` is the logical id of the one that it sits in.
-    `paths`: all names of a drive that is seen several times. `volume` says in words which controller made it up.
+    `paths`: all names of a drive that is seen several times, `controllers` those of an NVMe namespace. `volume` says in words which controller made it up.
     `family`: the models it belongs to in smartctl's database, `in_database` whether it is there.
     """
 
@@ -58,6 +58,7 @@ class Device:
     paths: tuple[str, ...] = ()
     enclosure: str = ""
     behind: str = ""
+    controllers: tuple[str, ...] = ()
     volume: str = ""
     family: str = ""
     in_database: bool | None = None
@@ -107,6 +108,7 @@ def make_device(disk: Disk, volume: str = "", link: Link | None = None, enclosur
         path=disk.path,
         paths=(disk.name,),
         enclosure=enclosure,
+        controllers=disk.nvme_controllers,
         volume=volume,
         logical_block=disk.logical_block,
         physical_block=disk.physical_block,

@@ -11,6 +11,7 @@ from liveagent.tasks.hwdiag.check import Code, run_checks
 from liveagent.tasks.hwdiag.checks import CHECKS
 from liveagent.tasks.hwdiag.options import HwdiagOptions
 from liveagent.tasks.hwdiag.policy import Policy
+from liveagent.tasks.hwdiag.selftest import run_selftests
 
 SILENT = Code(
     "hwdiag.silent", Verdict.UNKNOWN, "a part did not answer in time, and was left behind", "limits of the collectors"
@@ -31,6 +32,11 @@ def run(context: Context, options: HwdiagOptions) -> Outcome:
     findings = judge(inventory, policy)
     for finding in findings:
         context.finding(finding)
+    if options.selftest != "none":
+        tested = policy.judge(run_selftests(context, inventory, options.selftest))
+        for finding in tested:
+            context.finding(finding)
+        findings += tested
     verdict = worst([Verdict.PASS, *(finding.verdict for finding in findings)])
     data = {"inventory": inventory.encode(), "not_measured": [str(one) for one in inventory.missing]}
     return Outcome(verdict, summarize(inventory, findings), data)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from liveagent.tasks.hwdiag.check import Check, Code
-from liveagent.tasks.hwdiag.checks import identity, nics, pci
+from liveagent.tasks.hwdiag.checks import disks, identity, nics, pci, raid, smart
 from liveagent.tasks.hwdiag.policy import Limit
 
-CHECKS: tuple[Check, ...] = (*identity.CHECKS, *nics.CHECKS, *pci.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *identity.CHECKS,
+    *disks.CHECKS,
+    *smart.CHECKS,
+    *raid.CHECKS,
+    *nics.CHECKS,
+    *pci.CHECKS,
+)
 CODES: tuple[Code, ...] = tuple(code for check in CHECKS for code in check.codes)
 LIMITS: tuple[Limit, ...] = tuple({limit.name: limit for code in CODES for limit in code.limits}.values())
