@@ -39,7 +39,8 @@ class Device:
     behind a controller it is what smartctl takes (`bus/0 megaraid,8`), and `behind` the controller's PCI address.
     `kind`: nvme, hdd, ssd, or the transport where spinning says nothing. Sizes in bytes, None where not known;
     `rotation` in revolutions a minute, 0 for solid state. `enclosure` is the logical id of the one that it sits in.
-    `paths`: all names of a drive that is seen several times, `controllers` those of an NVMe namespace. `volume` says in words which controller made it up.
+    `paths`: all names of a drive that is seen several times, `controllers` those of an NVMe namespace. `volume` says in
+    words which controller made it up.
     `family`: the models it belongs to in smartctl's database, `in_database` whether it is there.
     """
 

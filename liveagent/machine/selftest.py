@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from liveagent.machine.smart_nvme import parse_object
@@ -138,9 +138,14 @@ def read_scsi_tests(page: Page) -> SelfTests | None:
     return SelfTests(
         offered=True,
         log=tuple(one for one in tests if one.result is not TestResult.RUNNING),
-        running=any(one.result is TestResult.RUNNING for one in tests),
+        running=_is_running(tests),
         long=seconds or None,
     )
+
+
+def _is_running(tests: Sequence[SelfTest]) -> bool:
+    """By the newest entry: older ones that run for ever were cut off by a power cut."""
+    return bool(tests) and tests[0].result is TestResult.RUNNING
 
 
 def _read_scsi_entry(row: Mapping[str, Any]) -> SelfTest:
@@ -164,7 +169,7 @@ def parse_scsi_tests(text: str) -> SelfTests | None:
     return SelfTests(
         offered=True,
         log=tuple(one for one in tests if one.result is not TestResult.RUNNING),
-        running=any(one.result is TestResult.RUNNING for one in tests),
+        running=_is_running(tests),
     )
 
 

@@ -38,6 +38,7 @@ BEGIN = 30.0
 # A drive may be busy for a question or two.
 UNANSWERED = 5
 ABORT_TIMEOUT = 60.0
+WATCHING = 0.2
 TESTED = (Transport.NVME, Transport.SATA, Transport.SAS, Transport.SCSI)
 # smartctl(8), exit status: what says that the test did not begin. The rest is about the drive's past.
 NOT_BEGUN = 0b111
@@ -56,19 +57,20 @@ def run_selftests(context: Context, inventory: Inventory, kind: str) -> list[Fin
     ]
     for thread in threads:
         thread.start()
-    ends = [time.monotonic() + watch.limit + ABORT_TIMEOUT for watch in watches]
-    for thread, end in zip(threads, ends):
-        while thread.is_alive() and time.monotonic() < end:
-            thread.join(1.0)
-            if context.cancel.is_set():
-                end = min(end, time.monotonic() + ABORT_TIMEOUT)
-                thread.join(ABORT_TIMEOUT)
-                break
-    if context.cancel.is_set():
-        raise Cancelled("cancelled")
+    end = time.monotonic() + max((watch.limit for watch in watches), default=0.0) + ABORT_TIMEOUT
+    while any(thread.is_alive() for thread in threads) and time.monotonic() < end:
+        if context.cancel.wait(WATCHING):
+            end = min(end, time.monotonic() + ABORT_TIMEOUT)
+            _join(threads, end)
+            raise Cancelled("cancelled")
     unable = [device for device in devices if device not in able]
     found = [watch.finding for watch in watches]
     return found + [TEST_NOT_OFFERED.found(device.label, "it has no self-test: not measured") for device in unable]
+
+
+def _join(threads: Sequence[threading.Thread], end: float) -> None:
+    for thread in threads:
+        thread.join(max(end - time.monotonic(), 0.0))
 
 
 def choose_drives(devices: Sequence[Device]) -> list[Device]:
@@ -147,10 +149,7 @@ class Watch:
 
     def _tell(self, now: SelfTests, spent: float) -> None:
         """How far it is: by the drive's word, or else by its estimate."""
-        if now.remaining is not None:
-            done = float(100 - now.remaining)
-        else:
-            done = min(100 * spent / self.estimate, 99.0)
+        done = 100.0 - now.remaining if now.remaining is not None else min(100 * spent / self.estimate, 99.0)
         left = max(self.estimate - spent, self.estimate * (100 - done) / 100)
         self._context.progress(self.device.name, done, 100.0, "%", "self-test", eta=round(left))
 
