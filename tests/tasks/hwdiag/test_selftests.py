@@ -1,4 +1,4 @@
-"""Self-tests on request: begun, watched and judged alike for three protocols; ended on cancel, never passed by guess."""
+"""Self-tests on request: begun, watched and judged alike for three protocols; ended on cancel, no pass by guess."""
 
 from __future__ import annotations
 
