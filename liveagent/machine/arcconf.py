@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from liveagent.machine.controller import Backup, Controller, RaidDrive, RaidVolume, State, judge, parse_celsius
+from liveagent.machine.controller import Backup, RaidController, RaidDrive, RaidVolume, State, judge, parse_celsius
 from liveagent.machine.look import Look, Why
 from liveagent.machine.raid import parse_address
 
@@ -21,7 +21,7 @@ def parse_found(text: str) -> int:
     return min(int(match.group(1)[:3]), MOST) if match else 0
 
 
-def parse_arcconf(text: str) -> Controller | None:
+def parse_arcconf(text: str) -> RaidController | None:
     """`arcconf getconfig N`; None where it tells neither of a controller nor of a drive."""
     sections = _split(text)
     own = sections.get("controller", "")
@@ -29,7 +29,7 @@ def parse_arcconf(text: str) -> Controller | None:
     says, serial = _find("Controller Status", own), _find("Controller Serial Number", own)
     if not says and not drives:
         return None
-    return Controller(
+    return RaidController(
         id=serial,
         address=parse_address(_find_address(own)),
         tool="arcconf",
@@ -124,7 +124,7 @@ def _count(name: str, block: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
-def probe_arcconf(look: Look) -> tuple[Controller, ...]:
+def probe_arcconf(look: Look) -> tuple[RaidController, ...]:
     """What arcconf tells of every controller it knows."""
     first = look.text("raid", ["arcconf", "getconfig", "1"], timeout=TIMEOUT, success=None)
     pages = [first]

@@ -99,7 +99,7 @@ class Backup:
 
 
 @dataclasses.dataclass(frozen=True)
-class Controller:
+class RaidController:
     """A RAID controller. `id` is its serial, or its PCI address; `says` the tool's word for its state.
 
     `foreign`: groups of drives with another controller's configuration; None where not said. `memory_errors`: those of

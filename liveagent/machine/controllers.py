@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from liveagent.machine.arcconf import probe_arcconf
-from liveagent.machine.controller import Controller
+from liveagent.machine.controller import RaidController
 from liveagent.machine.look import Look, Why
 from liveagent.machine.raid import probe_controllers
 from liveagent.machine.ssacli import probe_ssacli
 from liveagent.machine.storcli import probe_storcli
 
 
-def probe_raid_controllers(look: Look) -> tuple[Controller, ...]:
+def probe_raid_controllers(look: Look) -> tuple[RaidController, ...]:
     """Every RAID controller, as far as its maker's tool is installed; () where there is none."""
     drivers = probe_controllers(look.host)
     if not drivers:
         return ()
     names = set(drivers.values())
-    found: list[Controller] = []
+    found: list[RaidController] = []
     if names & {"megaraid_sas", "mpi3mr", "megaraid"}:
         found += probe_storcli(look)
     if names & {"hpsa", "cciss", "smartpqi"}:

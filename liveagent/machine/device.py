@@ -7,7 +7,7 @@ import enum
 
 from liveagent.machine.contents import Content
 from liveagent.machine.disks import Disk, Partition, Transport, Use
-from liveagent.machine.link import Link, add_speeds
+from liveagent.machine.link import DriveLink, add_speeds
 from liveagent.machine.selftest import SelfTests, read_ata_tests, read_scsi_tests
 from liveagent.machine.smart import Health, read_health
 from liveagent.machine.smart_ata import AtaHealth, read_ata
@@ -72,7 +72,7 @@ class Device:
     read_only: bool = False
     live_medium: bool = False
     virtual_media: bool = False
-    link: Link | None = None
+    link: DriveLink | None = None
     answer: Answer = Answer.NOT_ASKED
     smart_enabled: bool | None = None
     health: Health | None = None
@@ -92,7 +92,7 @@ class Device:
         return " ".join(text for text in (self.name, slot, self.serial) if text)
 
 
-def make_device(disk: Disk, volume: str = "", link: Link | None = None, enclosure: str = "") -> Device:
+def make_device(disk: Disk, volume: str = "", link: DriveLink | None = None, enclosure: str = "") -> Device:
     """What the kernel says of a drive."""
     return Device(
         id=_make_id(disk.wwn, disk.model, disk.serial, disk.nvme_namespace, disk.name),

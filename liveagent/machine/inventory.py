@@ -9,7 +9,7 @@ from typing import Any
 from liveagent import __version__
 from liveagent.events import JSON, render_time
 from liveagent.host import Host
-from liveagent.machine.controller import Controller
+from liveagent.machine.controller import RaidController
 from liveagent.machine.controllers import probe_raid_controllers
 from liveagent.machine.device import Device
 from liveagent.machine.devices import probe_devices
@@ -44,7 +44,7 @@ class Inventory:
     layers: tuple[Layer, ...] = ()
     live: Live | None = None
     md: tuple[MdArray, ...] = ()
-    raid: tuple[Controller, ...] = ()
+    raid: tuple[RaidController, ...] = ()
     missing: tuple[Missing, ...] = ()
     took: Mapping[str, float] = dataclasses.field(default_factory=dict)
     silent: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from liveagent.machine.smartctl import Page
 
 
 @dataclasses.dataclass(frozen=True)
-class Link:
+class DriveLink:
     """Bits a second; of PCIe transfers a second and lane, with `lanes` in use of `lanes_possible`.
 
     `speed` now; `drive` and `port`: what each end is able to. None where not known.
@@ -37,7 +37,7 @@ def parse_rate(text: str) -> int | None:
     return round(float(match.group(1)) * _UNITS[match.group(2)]) if match else None
 
 
-def probe_link(host: Host, name: str, controller: str = "") -> Link | None:
+def probe_link(host: Host, name: str, controller: str = "") -> DriveLink | None:
     """The link of a disk by sysfs; `controller` is the one of an NVMe namespace. None where it has no such link."""
     path = host.resolve(f"/sys/block/{name}")
     if controller:
@@ -45,40 +45,40 @@ def probe_link(host: Host, name: str, controller: str = "") -> Link | None:
     ata = re.search(r"/ata(\d+)/", path)
     if ata:
         link = f"/sys/class/ata_link/link{ata.group(1)}"
-        found = Link(
+        found = DriveLink(
             speed=parse_rate(host.read_or(f"{link}/sata_spd")),
             port=parse_rate(host.read_or(f"{link}/hw_sata_spd_limit")),
         )
-        return found if found != Link() else None
+        return found if found != DriveLink() else None
     port = re.match(r".*/port-[\d:]+(?=/end_device-)", path)
     for entry in host.list(port.group(0)) if port else ():
         if entry.startswith("phy-"):
             phy = f"/sys/class/sas_phy/{entry}"
-            return Link(
+            return DriveLink(
                 speed=parse_rate(host.read_or(f"{phy}/negotiated_linkrate")),
                 port=parse_rate(host.read_or(f"{phy}/maximum_linkrate_hw")),
             )
     return None
 
 
-def _probe_pcie(host: Host, device: str) -> Link | None:
+def _probe_pcie(host: Host, device: str) -> DriveLink | None:
     lanes = [host.read_or(f"{device}/{file}") for file in ("current_link_width", "max_link_width")]
     width, possible = (int(text) if text.isdecimal() and 0 < int(text) <= 32 else None for text in lanes)
-    found = Link(
+    found = DriveLink(
         speed=parse_rate(host.read_or(f"{device}/current_link_speed")),
         drive=parse_rate(host.read_or(f"{device}/max_link_speed")),
         lanes=width,
         lanes_possible=possible,
     )
-    return found if found != Link() else None
+    return found if found != DriveLink() else None
 
 
-def add_speeds(link: Link | None, page: Page) -> Link | None:
+def add_speeds(link: DriveLink | None, page: Page) -> DriveLink | None:
     """A link with what a page says of a SATA drive."""
     now, drive = (_read_speed(page, end) for end in ("current", "max"))
     if now is None and drive is None:
         return link
-    link = link or Link()
+    link = link or DriveLink()
     return dataclasses.replace(link, speed=link.speed or now, drive=drive)
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from liveagent.machine.controller import Backup, Controller, RaidDrive, RaidVolume, State, judge, parse_celsius
+from liveagent.machine.controller import Backup, RaidController, RaidDrive, RaidVolume, State, judge, parse_celsius
 from liveagent.machine.look import Look
 from liveagent.machine.raid import SSACLI, find_line, make_ssacli_disk, parse_address, parse_rounded
 
 TIMEOUT = 60.0
 
 
-def parse_ssacli_controllers(text: str) -> tuple[Controller, ...]:
+def parse_ssacli_controllers(text: str) -> tuple[RaidController, ...]:
     """`ssacli ctrl all show config detail`, and `ctrl all show detail`, which has the controllers alone."""
     parts = re.split(r"^(?=\S.* in Slot )", text, flags=re.MULTILINE)
     return tuple(controller for part in parts if (controller := _make(part)))
 
 
-def _make(part: str) -> Controller | None:
+def _make(part: str) -> RaidController | None:
     address = parse_address(find_line(r"PCI Address \(Domain:Bus:Device\.Function\): *(\S+)", part))
     if not address:
         return None
@@ -26,7 +26,7 @@ def _make(part: str) -> Controller | None:
     # What is said of the controller itself stands three blanks in, and ends where its ports, arrays and drives begin.
     own = "".join(re.findall(r"^ {3}\S[^\n]*\n?", part, re.MULTILINE))
     says, serial = find_line(r"Controller Status: *(.*)", own), find_line(r"Serial Number: *(.*)", own)
-    return Controller(
+    return RaidController(
         id=serial or address,
         address=address,
         tool="ssacli",
@@ -91,7 +91,7 @@ def _read_drives(address: str, part: str) -> Iterator[RaidDrive]:
         )
 
 
-def probe_ssacli(look: Look) -> tuple[Controller, ...]:
+def probe_ssacli(look: Look) -> tuple[RaidController, ...]:
     """What the first of the tools that answers tells of its controllers."""
     noted = len(look.missing)
     for tool in SSACLI:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from liveagent.machine.controller import Backup, Controller, RaidDrive, RaidVolume, State, judge, parse_celsius
+from liveagent.machine.controller import Backup, RaidController, RaidDrive, RaidVolume, State, judge, parse_celsius
 from liveagent.machine.look import Look
 from liveagent.machine.raid import (
     STORCLI,
@@ -25,7 +25,7 @@ TIMEOUT = 60.0
 FOREIGN = "F"
 
 
-def parse_storcli_controllers(controllers: str, drives: str = "") -> tuple[Controller, ...]:
+def parse_storcli_controllers(controllers: str, drives: str = "") -> tuple[RaidController, ...]:
     """`storcli /call show all J`, or `show J` with the same on one level; `drives` is `/call/eall/sall show all J`."""
     details = parse_details(drives)
     return tuple(
@@ -37,7 +37,7 @@ def parse_storcli_controllers(controllers: str, drives: str = "") -> tuple[Contr
 
 def _make(
     number: str, response: Mapping[str, Any], faults: str, details: Mapping[tuple[str, str], Mapping[str, Any]]
-) -> Controller | None:
+) -> RaidController | None:
     address = parse_address(_pick(response, ("Basics", "PCI Address"), ("PCI Address",)))
     if not address:
         return None
@@ -46,7 +46,7 @@ def _make(
     rows = [row for row in get_rows(response.get("PD LIST")) if isinstance(row, dict)]
     patrol = _pick(response, ("Scheduled Tasks", "Patrol Read Reoccurrence"))
     following = _pick(response, ("Scheduled Tasks", "Next Patrol Read launch"))
-    return Controller(
+    return RaidController(
         id=serial or address,
         address=address,
         tool="storcli",
@@ -130,7 +130,7 @@ def _read_backups(response: Mapping[str, Any]) -> Iterator[Backup]:
                 yield Backup(kind, judge(says), says, parse_celsius(row.get("Temp")))
 
 
-def probe_storcli(look: Look) -> tuple[Controller, ...]:
+def probe_storcli(look: Look) -> tuple[RaidController, ...]:
     """What the first of the tools that answers tells of its controllers."""
     noted = len(look.missing)
     for tool in STORCLI:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liveagent.machine.arcconf import parse_arcconf, parse_found
-from liveagent.machine.controller import Backup, Controller, RaidVolume, State, judge, parse_celsius
+from liveagent.machine.controller import Backup, RaidController, RaidVolume, State, judge, parse_celsius
 from liveagent.machine.controllers import probe_raid_controllers
 from liveagent.machine.look import Look, Why
 from liveagent.machine.md import MdArray, parse_mdstat
@@ -26,7 +26,7 @@ def read(corpus: Path, name: str) -> str:
     return (corpus / "raid-controllers" / name).read_text(encoding="utf-8", errors="replace")
 
 
-def parse_all(text: str) -> list[Controller]:
+def parse_all(text: str) -> list[RaidController]:
     """Whatever any of the readers makes of a text."""
     adaptec = parse_arcconf(text)
     return [*parse_storcli_controllers(text, text), *parse_ssacli_controllers(text), *([adaptec] if adaptec else [])]

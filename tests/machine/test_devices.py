@@ -18,7 +18,7 @@ from liveagent.machine.device import Answer, Device, drop_doubles, fold_paths, r
 from liveagent.machine.devices import probe_devices
 from liveagent.machine.disks import Transport
 from liveagent.machine.hidden import parse_scan, probe_targets
-from liveagent.machine.link import Link, parse_rate
+from liveagent.machine.link import DriveLink, parse_rate
 from liveagent.machine.look import Look, Why
 from liveagent.machine.smartctl import Page
 from liveagent.machine.topology import natural_key
@@ -147,7 +147,9 @@ def test_what_the_kernel_and_the_drive_say(tmp_path: Path, healthy: str) -> None
         "4",
         "0x500304801f3f7d3f",
     )
-    assert device.link == Link(speed=3 * 10**9, drive=6 * 10**9, port=6 * 10**9) and device.link.possible == 6 * 10**9
+    assert (
+        device.link == DriveLink(speed=3 * 10**9, drive=6 * 10**9, port=6 * 10**9) and device.link.possible == 6 * 10**9
+    )
     assert (device.rotation, device.family) == (7200, "Seagate Constellation ES.3")
     assert device.label == "sda slot 4"
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from liveagent.events import Finding, Verdict
-from liveagent.machine.controller import Backup, Controller, RaidDrive, RaidVolume, State
+from liveagent.machine.controller import Backup, RaidController, RaidDrive, RaidVolume, State
 from liveagent.machine.device import Answer, Device
 from liveagent.machine.disks import Transport
 from liveagent.machine.inventory import Inventory
-from liveagent.machine.link import Link
+from liveagent.machine.link import DriveLink
 from liveagent.machine.md import MdArray, parse_mdstat
 from liveagent.machine.selftest import SelfTest, SelfTests, TestResult
 from liveagent.machine.smart import Health
@@ -91,7 +91,7 @@ def test_every_controller_and_array_of_the_corpus(corpus: Path) -> None:
 HDD = Device(
     "0x5000c500aa", "sda", "hdd", 10**12, "ST1000NM0033", serial="Z1", slot="4", transport=Transport.SATA,
     paths=("sda",), answer=Answer.GIVEN, rotation=7200, health=Health(passed=True),
-    link=Link(speed=6 * 10**9, drive=6 * 10**9, port=6 * 10**9),
+    link=DriveLink(speed=6 * 10**9, drive=6 * 10**9, port=6 * 10**9),
 )  # fmt: skip
 
 
@@ -181,10 +181,10 @@ PASSED, FAILED, ABORTED = TestResult.PASSED, TestResult.FAILED, TestResult.ABORT
         (dataclasses.replace(HDD, read_only=True), {"disk.read_only": WARN}),
         (dataclasses.replace(HDD, read_only=True, virtual_media=True), {}),
         (dataclasses.replace(HDD, paths=("sda", "sdc")), {"disk.paths": Verdict.PASS}),
-        (dataclasses.replace(HDD, link=Link(3 * 10**9, 6 * 10**9, 6 * 10**9)), {"disk.link.slow": WARN}),
+        (dataclasses.replace(HDD, link=DriveLink(3 * 10**9, 6 * 10**9, 6 * 10**9)), {"disk.link.slow": WARN}),
         # The port can do no more, and there is nothing to be done about it.
-        (dataclasses.replace(HDD, link=Link(3 * 10**9, 6 * 10**9, 3 * 10**9)), {}),
-        (dataclasses.replace(HDD, link=Link(None, 6 * 10**9, 6 * 10**9)), {}),
+        (dataclasses.replace(HDD, link=DriveLink(3 * 10**9, 6 * 10**9, 3 * 10**9)), {}),
+        (dataclasses.replace(HDD, link=DriveLink(None, 6 * 10**9, 6 * 10**9)), {}),
         (dataclasses.replace(HDD, answer=Answer.SILENT, health=None), {"disk.silent": Verdict.UNKNOWN}),
         (dataclasses.replace(HDD, answer=Answer.GARBLED, health=None), {"disk.garbled": Verdict.UNKNOWN}),
         (dataclasses.replace(HDD, answer=Answer.REFUSED, health=None), {"disk.refused": Verdict.UNKNOWN}),
@@ -215,7 +215,7 @@ def test_thresholds_of_a_model() -> None:
     assert judge_one(with_attribute(197, "Current_Pending_Sector", 9), policy) == {"disk.smart.pending": WARN}
 
 
-CARD = Controller("S1", "0000:3b:00.0", "storcli", model="PERC H730", state=State.GOOD, says="Optimal")
+CARD = RaidController("S1", "0000:3b:00.0", "storcli", model="PERC H730", state=State.GOOD, says="Optimal")
 
 
 def card(**more: Any) -> Inventory:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from liveagent.events import Finding, Verdict
-from liveagent.machine.controller import Controller, RaidDrive, State
+from liveagent.machine.controller import RaidController, RaidDrive, State
 from liveagent.machine.inventory import Inventory
 from liveagent.machine.md import MdArray
 from liveagent.tasks.hwdiag.check import Check, Code
@@ -101,11 +101,11 @@ def find(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
         yield from _find_array(array)
 
 
-def _name(controller: Controller) -> str:
+def _name(controller: RaidController) -> str:
     return " ".join(part for part in (controller.model or controller.tool, controller.address) if part)
 
 
-def _find_controller(controller: Controller, policy: Policy) -> Iterator[Finding]:
+def _find_controller(controller: RaidController, policy: Policy) -> Iterator[Finding]:
     name = _name(controller)
     # One whose state is "needs attention" or "degraded" has a volume or a battery that says why; that it is not well
     # is said all the same. Not every page tells the state.
@@ -125,7 +125,7 @@ def _find_controller(controller: Controller, policy: Policy) -> Iterator[Finding
             yield code.found(f"{name} {backup.kind}", f"{backup.kind} is {backup.says}")
 
 
-def _find_drive(controller: Controller, drive: RaidDrive, policy: Policy) -> Iterator[Finding]:
+def _find_drive(controller: RaidController, drive: RaidDrive, policy: Policy) -> Iterator[Finding]:
     part = " ".join(text for text in (controller.address, "slot", drive.slot, drive.serial) if text)
     code = _DRIVES.get(drive.state)
     if code:
