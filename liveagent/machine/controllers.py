@@ -23,6 +23,8 @@ def probe_raid_controllers(look: Look) -> tuple[RaidController, ...]:
         found += probe_ssacli(look)
     if names & {"aacraid", "smartpqi"}:
         found += probe_arcconf(look)
+    # The tools have many names, and are seldom installed under more than one: what is said of the card itself counts.
+    look.missing[:] = [note for note in look.missing if note.part != "raid" or note.why is not Why.NO_TOOL]
     # A card that two makers' tools know has one serial.
     found = list({one.serial or one.address or str(number): one for number, one in enumerate(found)}.values())
     told = {controller.address for controller in found}

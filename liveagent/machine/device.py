@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Sequence
 
 from liveagent.machine.contents import Content
 from liveagent.machine.disks import Disk, Partition, Transport, Use
+from liveagent.machine.hidden import Target
 from liveagent.machine.link import DriveLink, add_speeds
 from liveagent.machine.selftest import SelfTests, read_ata_tests, read_scsi_tests
 from liveagent.machine.smart import Health, read_health
@@ -40,7 +42,7 @@ class Device:
     `kind`: nvme, hdd, ssd, or the transport where spinning says nothing. Sizes in bytes, None where not known;
     `rotation` in revolutions a minute, 0 for solid state. `enclosure` is the logical id of the one that it sits in.
     `paths`: all names of a drive that is seen several times, `controllers` those of an NVMe namespace. `volume` says in
-    words which controller made it up.
+    words which controller made it up. `smartctl`: the words by which smartctl finds it.
     `family`: the models it belongs to in smartctl's database, `in_database` whether it is there.
     """
 
@@ -59,6 +61,7 @@ class Device:
     paths: tuple[str, ...] = ()
     enclosure: str = ""
     behind: str = ""
+    smartctl: tuple[str, ...] = ()
     controllers: tuple[str, ...] = ()
     volume: str = ""
     family: str = ""
@@ -107,6 +110,7 @@ def make_device(disk: Disk, volume: str = "", link: DriveLink | None = None, enc
         firmware=disk.firmware,
         transport=disk.transport,
         path=disk.path,
+        smartctl=(disk.path,),
         paths=(disk.name,),
         enclosure=enclosure,
         controllers=disk.nvme_controllers,
@@ -135,7 +139,7 @@ def _make_id(wwn: str, model: str, serial: str, namespace: int | None, name: str
 _TRANSPORTS = {"ATA": Transport.SATA, "SCSI": Transport.SAS, "NVMe": Transport.NVME}
 
 
-def make_hidden(name: str, path: str, controller: str, page: Page) -> Device:
+def make_hidden(target: Target, page: Page) -> Device:
     """A drive behind a controller, by what it says of itself alone."""
     model = page.text("model_name") or page.text("scsi_product") or page.text("scsi_model_name")
     serial = str(page.get("serial_number") or "").strip()
@@ -144,8 +148,8 @@ def make_hidden(name: str, path: str, controller: str, page: Page) -> Device:
     wwn = read_wwn(page)
     spins = None if rotation is None else "hdd" if rotation else "ssd"
     return Device(
-        id=_make_id(wwn, model, serial, None, f"{controller} {name}"),
-        name=name,
+        id=_make_id(wwn, model, serial, None, f"{target.controller} {target.name}"),
+        name=target.name,
         kind="nvme" if transport is Transport.NVME else spins or transport.value,
         size=page.first(("user_capacity", "bytes"), ("nvme_total_capacity",)) or None,
         model=model,
@@ -154,8 +158,9 @@ def make_hidden(name: str, path: str, controller: str, page: Page) -> Device:
         wwn=wwn,
         firmware=page.text("firmware_version") or page.text("scsi_revision"),
         transport=transport,
-        path=path,
-        behind=controller,
+        path=target.path,
+        smartctl=target.words,
+        behind=target.controller,
         logical_block=page.number("logical_block_size"),
         physical_block=page.number("physical_block_size") or page.number("logical_block_size"),
     )
@@ -195,7 +200,7 @@ def add_page(device: Device, page: Page) -> Device:
     )
 
 
-def fold_paths(devices: list[Device]) -> tuple[Device, ...]:
+def fold_paths(devices: Sequence[Device]) -> tuple[Device, ...]:
     """Each drive once: what the kernel sees by several paths has the same WWN, serial and size."""
     folded: dict[object, Device] = {}
     for device in devices:
@@ -206,7 +211,23 @@ def fold_paths(devices: list[Device]) -> tuple[Device, ...]:
     return tuple(folded.values())
 
 
-def drop_doubles(devices: list[Device], hidden: list[Device]) -> tuple[Device, ...]:
-    """All drives, without those behind a controller that the kernel shows as well: passed through, or JBOD."""
+# What a drive says of itself, and how it is asked.
+_TOLD = (
+    "smartctl", "family", "in_database", "form_factor", "rotation", "trim", "answer", "smart_enabled", "health",
+    "temperatures", "ata", "nvme", "scsi", "self_tests",
+)  # fmt: skip
+
+
+def drop_doubles(devices: Sequence[Device], hidden: Sequence[Device]) -> tuple[Device, ...]:
+    """All drives, each once: of one that is passed through, the kernel's row stays.
+
+    It takes what the drive told by way of the controller, where it told nothing by itself.
+    """
+    by_serial = {device.serial: device for device in hidden if device.serial}
+    shown = []
+    for device in devices:
+        twin = by_serial.get(device.serial)
+        told = {name: getattr(twin, name) for name in _TOLD} if twin and not device.health else {}
+        shown.append(dataclasses.replace(device, behind=twin.behind, **told) if twin else device)
     seen = {device.serial for device in devices if device.serial}
-    return (*devices, *(device for device in hidden if not device.serial or device.serial not in seen))
+    return (*shown, *(device for device in hidden if not device.serial or device.serial not in seen))

@@ -10,10 +10,10 @@ from liveagent.host import Host
 from liveagent.machine.device import Answer, Device, add_page, drop_doubles, fold_paths, make_device, make_hidden
 from liveagent.machine.disks import Survey, Transport, list_disks, probe_survey, probe_surveyed
 from liveagent.machine.drive import ASKED
-from liveagent.machine.hidden import Target, probe_targets
+from liveagent.machine.hidden import Target, find_controller, probe_targets
 from liveagent.machine.link import probe_link
 from liveagent.machine.look import Job, Look, Why, look_side_by_side
-from liveagent.machine.raid import describe_volume
+from liveagent.machine.raid import describe_volume, probe_controllers
 from liveagent.machine.selftest import SelfTests, parse_nvme_tests, parse_scsi_tests
 from liveagent.machine.smart_nvme import NvmeHealth, parse_firmware_slots, parse_limits
 from liveagent.machine.smart_scsi import ScsiHealth, parse_non_medium
@@ -35,8 +35,10 @@ def probe_devices(look: Look) -> tuple[Device, ...]:
     survey = probe_survey(look.host)
     names = [name for name in list_disks(look.host) if not name.startswith("loop")]
     targets = probe_targets(look)
+    cards = frozenset(probe_controllers(look.host))
     jobs = [
-        Job(f"disks.{name}", functools.partial(probe_device, name=name, survey=survey), DRIVE_LIMIT) for name in names
+        Job(f"disks.{name}", functools.partial(probe_device, name=name, survey=survey, cards=cards), DRIVE_LIMIT)
+        for name in names
     ]
     jobs += [Job(f"disks.{one.name}", functools.partial(probe_hidden, target=one), DRIVE_LIMIT) for one in targets]
     looked = look_side_by_side(look.host, jobs, WORKERS)
@@ -45,7 +47,7 @@ def probe_devices(look: Look) -> tuple[Device, ...]:
     shown = [looked.values.get(f"disks.{name}") or (_lose(name) if f"disks.{name}" in lost else None) for name in names]
     hidden = [looked.values.get(f"disks.{one.name}") or (_lose_hidden(one) if one.listed else None) for one in targets]
     devices = fold_paths([device for device in shown if device])
-    return drop_doubles(list(devices), [device for device in hidden if device])
+    return drop_doubles(devices, [device for device in hidden if device])
 
 
 def _lose(name: str) -> Device:
@@ -59,13 +61,14 @@ def _lose_hidden(target: Target) -> Device:
         name=target.name,
         kind="unknown",
         path=target.path,
+        smartctl=target.words,
         behind=target.controller,
         answer=Answer.SILENT,
     )
 
 
-def probe_device(look: Look, name: str, survey: Survey) -> Device | None:
-    """A drive that the kernel shows; None where the name is no drive's."""
+def probe_device(look: Look, name: str, survey: Survey, cards: frozenset[str] = frozenset()) -> Device | None:
+    """A drive that the kernel shows; None where the name is no drive's. `cards`: addresses of RAID controllers."""
     disk = probe_surveyed(look.host, name, survey)
     if disk is None or disk.transport in LEFT_OUT:
         return None
@@ -83,13 +86,18 @@ def probe_device(look: Look, name: str, survey: Survey) -> Device | None:
     if device.volume:
         look.note(part, Why.ABSENT, f"{device.volume}; its drives are asked one by one")
         return device
-    return ask_device(look, device, controller)
+    return ask_device(look, device, controller, is_hidden=find_controller(look.host, f"/sys/block/{name}") in cards)
 
 
-def ask_device(look: Look, device: Device, controller: str = "") -> Device:
-    """The same drive with what it says of itself. `controller` is the one of an NVMe namespace."""
+def ask_device(look: Look, device: Device, controller: str = "", is_hidden: bool = False) -> Device:
+    """The same drive with what it says of itself. `controller` is the one of an NVMe namespace.
+
+    `is_hidden`: it is what a RAID controller shows; smartctl refuses to take that for a drive.
+    """
     part = f"disks.{device.name}.health"
     answer, page = ask_page(look, part, [device.path])
+    if page is None and answer is Answer.REFUSED and is_hidden:
+        answer = Answer.NOT_ASKED
     if page is None:
         return dataclasses.replace(device, answer=answer)
     device = add_page(device, page)
@@ -123,13 +131,13 @@ def ask_page(look: Look, part: str, words: Sequence[str]) -> tuple[Answer, Page 
 def probe_hidden(look: Look, target: Target) -> Device | None:
     """A drive behind a controller; None where nothing is at a place that was only tried."""
     part = f"disks.{target.name}.health"
-    answer, page = ask_page(look, part, ["--device", target.kind, target.path])
+    answer, page = ask_page(look, part, target.words)
     if page is None:
         if target.listed or answer is Answer.SILENT:
             return dataclasses.replace(_lose_hidden(target), answer=answer)
         look.missing.clear()  # an empty place is nothing that was not measured
         return None
-    return add_page(make_hidden(target.name, target.path, target.controller, page), page)
+    return add_page(make_hidden(target, page), page)
 
 
 def _ask_nvme(look: Look, device: Device, controller: str) -> Device:

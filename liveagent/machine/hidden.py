@@ -22,7 +22,7 @@ STORAGE_ARRAY, PROCESSOR = "12", "3"
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A drive as smartctl takes it: `smartctl -d KIND PATH`. `controller` is a PCI address.
+    """A drive as smartctl takes it: `smartctl --device KIND PATH`. `controller` is a PCI address.
 
     `listed`: the controller says that it is there; where not, an answer is what shows it.
     """
@@ -35,6 +35,10 @@ class Target:
     @property
     def name(self) -> str:
         return f"{self.path.replace('/dev/', '', 1)} {self.kind}"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return ("--device", self.kind, self.path)
 
 
 def parse_scan(text: str) -> tuple[tuple[str, str], ...]:

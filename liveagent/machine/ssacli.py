@@ -93,11 +93,9 @@ def _read_drives(address: str, part: str) -> Iterator[RaidDrive]:
 
 def probe_ssacli(look: Look) -> tuple[RaidController, ...]:
     """What the first of the tools that answers tells of its controllers."""
-    noted = len(look.missing)
     for tool in SSACLI:
         argv = [tool, "ctrl", "all", "show", "config", "detail"]
         found = parse_ssacli_controllers(look.text("raid", argv, timeout=TIMEOUT, success=None))
         if found:
-            del look.missing[noted:]  # the other under whose name it might have been
             return found
     return ()

@@ -132,13 +132,11 @@ def _read_backups(response: Mapping[str, Any]) -> Iterator[Backup]:
 
 def probe_storcli(look: Look) -> tuple[RaidController, ...]:
     """What the first of the tools that answers tells of its controllers."""
-    noted = len(look.missing)
     for tool in STORCLI:
         controllers = look.ask("raid", [tool, "/call", "show", "all", "J"], timeout=TIMEOUT, success=None)
         if controllers:
             drives = look.text("raid", [tool, "/call/eall/sall", "show", "all", "J"], timeout=TIMEOUT, success=None)
             found = parse_storcli_controllers(controllers.stdout, drives)
             if found:
-                del look.missing[noted:]  # the others under whose names it might have been
                 return found
     return ()

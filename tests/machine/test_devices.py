@@ -20,6 +20,7 @@ from liveagent.machine.disks import Transport
 from liveagent.machine.hidden import parse_scan, probe_targets
 from liveagent.machine.link import DriveLink, parse_rate
 from liveagent.machine.look import Look, Why
+from liveagent.machine.smart import Health
 from liveagent.machine.smartctl import Page
 from liveagent.machine.topology import natural_key
 from tests.machine.bench import Bench, Hangs, add_disk
@@ -272,9 +273,28 @@ def test_a_drive_with_two_paths_is_one() -> None:
 
 def test_a_drive_that_is_passed_through_is_one() -> None:
     """JBOD: the kernel's row stays, the controller's goes."""
-    behind = dataclasses.replace(DRIVE, name="bus/0 megaraid,8", behind="0000:3b:00.0")
-    assert drop_doubles([DRIVE], [behind]) == (DRIVE,)
+    words = ("--device", "megaraid,8", "/dev/bus/0")
+    health = Health(passed=True)
+    behind = dataclasses.replace(
+        DRIVE, name="bus/0 megaraid,8", behind="0000:3b:00.0", smartctl=words, answer=Answer.GIVEN, health=health
+    )
+    told = dataclasses.replace(DRIVE, behind="0000:3b:00.0", smartctl=words, answer=Answer.GIVEN, health=health)
+    assert drop_doubles([DRIVE], [behind]) == (told,)
+    # What it tells by itself is the better way.
+    itself = dataclasses.replace(DRIVE, health=Health(passed=False), answer=Answer.GIVEN)
+    assert drop_doubles([itself], [behind]) == (dataclasses.replace(itself, behind="0000:3b:00.0"),)
     assert len(drop_doubles([DRIVE], [dataclasses.replace(behind, serial="")])) == 2
+
+
+def test_what_a_controller_shows_is_not_a_drive_that_refuses(tmp_path: Path) -> None:
+    """smartctl 7.3 on a volume of QEMU's MegaRAID SAS controller: exit status 2, and not a word."""
+    add_controller(tmp_path, "0000:00:17.0", "megaraid_sas", 9)
+    add_disk(tmp_path, "sda", 1)
+    refused = (2, '{"smartctl": {"exit_status": 2}}')
+    look = Look(Bench(tmp_path, answer_only({"/dev/sda": refused, "--scan --json=c": "{}"})))  # type: ignore[arg-type]
+    (device,) = probe_devices(look)
+    assert device.answer is Answer.NOT_ASKED
+    assert [note.part for note in look.missing] == ["disks.sda.health"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from liveagent.machine.device import Answer, Device, add_page, make_hidden
 from liveagent.machine.encoding import encode_fields
+from liveagent.machine.hidden import Target
 from liveagent.machine.smartctl import BadPage, Page, describe_status, parse_page
+
+TARGET = Target("/dev/bus/0", "megaraid,0", "0000:01:00.0")
 
 
 def read_devices(corpus: Path) -> dict[str, Device]:
@@ -25,8 +28,7 @@ def read_devices(corpus: Path) -> dict[str, Device]:
         except BadPage:
             continue
         if page.was_asked:
-            hidden = make_hidden("bus/0 megaraid,0", "/dev/bus/0", "0000:01:00.0", page)
-            found[file.name] = add_page(hidden, page)
+            found[file.name] = add_page(make_hidden(TARGET, page), page)
     return found
 
 
@@ -162,8 +164,7 @@ def test_a_page_out_of_shape_raises_nothing(corpus: Path, data: st.DataObject) -
     )  # fmt: skip
     document = json.loads((corpus / "smartctl" / data.draw(st.sampled_from(names))).read_text())
     page = Page(spoil_several(document, data))
-    hidden = make_hidden("sda", "/dev/sda", "", page)
-    json.dumps(encode_fields(add_page(hidden, page)))
+    json.dumps(encode_fields(add_page(make_hidden(TARGET, page), page)))
 
 
 def spoil_several(document: dict[str, Any], data: st.DataObject) -> dict[str, Any]:

@@ -179,9 +179,8 @@ class _Drive:
     def __init__(self, device: Device) -> None:
         self._is_nvme = device.transport is Transport.NVME and bool(device.controllers)
         self._path = f"/dev/{device.controllers[0]}" if self._is_nvme else device.path
-        kind = device.name.partition(" ")[2] if device.behind else ""
-        self._words = ["--device", kind, self._path] if kind else [self._path]
-        self._is_hidden = bool(kind)
+        self._words = device.smartctl
+        self._is_hidden = len(device.smartctl) > 1
 
     def start(self, host: Host, kind: str) -> None:
         """Raises NotBegun where the drive refuses."""

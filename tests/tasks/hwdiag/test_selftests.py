@@ -24,13 +24,16 @@ from tests.machine.bench import Bench, Hangs
 
 SATA = Device(
     "0x5000c500aa", "sda", "hdd", 10**12, serial="Z1", transport=Transport.SATA, path="/dev/sda",
-    answer=Answer.GIVEN, self_tests=SelfTests(offered=True, short=60, long=3600),
+    smartctl=("/dev/sda",), answer=Answer.GIVEN, self_tests=SelfTests(offered=True, short=60, long=3600),
 )  # fmt: skip
 SAS = dataclasses.replace(SATA, transport=Transport.SAS)
 NVME = dataclasses.replace(
     SATA, name="nvme0n1", path="/dev/nvme0n1", kind="nvme", transport=Transport.NVME, controllers=("nvme0",)
 )
-BEHIND = dataclasses.replace(SATA, name="bus/0 megaraid,8", path="/dev/bus/0", behind="0000:3b:00.0")
+BEHIND = dataclasses.replace(
+    SATA, name="bus/0 megaraid,8", path="/dev/bus/0", behind="0000:3b:00.0",
+    smartctl=("--device", "megaraid,8", "/dev/bus/0"),
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -230,7 +233,7 @@ def test_cancel_ends_the_tests(tmp_path: Path) -> None:
 
     context = make_context(tmp_path, answer)
     threading.Thread(target=lambda: begun.wait(20) and context.cancel.set(), daemon=True).start()
-    other = dataclasses.replace(SATA, name="sdb", path="/dev/sdb")
+    other = dataclasses.replace(SATA, name="sdb", path="/dev/sdb", smartctl=("/dev/sdb",))
     with pytest.raises(Cancelled):
         run_selftests(context, Inventory(disks=(SATA, other)), "long")
     assert [drive.told[-1] for drive in drives.values()] == ["abort", "abort"]

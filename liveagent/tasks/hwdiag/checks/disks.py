@@ -83,7 +83,9 @@ TOO_HOT = Code(
     "the drive's own limit (SCT, CCTEMP, trip temperature)",
 )
 
-_VIRTUAL = re.compile(r"\b(QEMU|VMware|VBOX|Virtual|Msft|Xen|Google|Amazon Elastic|Nutanix|KVM)\b", re.IGNORECASE)
+_VIRTUAL = re.compile(
+    r"\b(QEMU|VMware|VBOX|Virtual|Msft|Xen|Google|Amazon Elastic|Nutanix|KVM|scsi_debug)\b", re.IGNORECASE
+)
 _ANSWERS = {
     Answer.SILENT: (SILENT, "it did not answer in time: look at its cable and backplane, or replace it"),
     Answer.GARBLED: (GARBLED, "what was read of its health makes no sense: run `smartctl -x` by hand"),
