@@ -12,7 +12,7 @@ from liveagent.machine.disks import Survey, Transport, list_disks, probe_survey,
 from liveagent.machine.drive import ASKED
 from liveagent.machine.hidden import Target, find_controller, probe_targets
 from liveagent.machine.link import probe_link
-from liveagent.machine.look import Job, Look, Why, look_side_by_side
+from liveagent.machine.look import Job, Look, Missing, Why, look_side_by_side
 from liveagent.machine.raid import describe_volume, probe_controllers
 from liveagent.machine.selftest import SelfTests, parse_nvme_tests, parse_scsi_tests
 from liveagent.machine.smart_nvme import NvmeHealth, parse_firmware_slots, parse_limits
@@ -97,6 +97,7 @@ def ask_device(look: Look, device: Device, controller: str = "", is_hidden: bool
     part = f"disks.{device.name}.health"
     answer, page = ask_page(look, part, [device.path])
     if page is None and answer is Answer.REFUSED and is_hidden:
+        look.missing[-1] = Missing(part, Why.ABSENT, "a RAID controller shows it; its drives are asked one by one")
         answer = Answer.NOT_ASKED
     if page is None:
         return dataclasses.replace(device, answer=answer)

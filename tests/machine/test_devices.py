@@ -294,7 +294,7 @@ def test_what_a_controller_shows_is_not_a_drive_that_refuses(tmp_path: Path) -> 
     look = Look(Bench(tmp_path, answer_only({"/dev/sda": refused, "--scan --json=c": "{}"})))  # type: ignore[arg-type]
     (device,) = probe_devices(look)
     assert device.answer is Answer.NOT_ASKED
-    assert [note.part for note in look.missing] == ["disks.sda.health"]
+    assert [(note.part, note.why) for note in look.missing] == [("disks.sda.health", Why.ABSENT)]
 
 
 @pytest.mark.parametrize(
