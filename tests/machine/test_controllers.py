@@ -168,20 +168,19 @@ def test_a_foreign_configuration_that_only_the_status_tells(corpus: Path) -> Non
     assert (controller.model, controller.foreign) == ("Intel(R) RAID Controller RS3DC080", 1)
 
 
-# arcconf on an ASR8885Q, `getconfig 1`, cut to what is read; from glensc/nagios-plugin-check_raid,
-# t/data/arcconf/issue190/getconfig, GPL-2.0.
+# In the form of `arcconf getconfig 1`; the values are made.
 ARCCONF = """Controllers found: 1
 ----------------------------------------------------------------------
 Controller information
 ----------------------------------------------------------------------
    Controller Status                        : Optimal
-   Controller Model                         : Adaptec ASR8885Q
-   Controller Serial Number                 : 6G24636ABB1
+   Controller Model                         : Adaptec ASR81605Z
+   Controller Serial Number                 : 7A00000B0C1
    Temperature                              : 54 C/ 129 F (Normal)
    --------------------------------------------------------
    Controller Version Information
    --------------------------------------------------------
-   Firmware                                 : 7.13-0 (33263)
+   Firmware                                 : 7.5-0 (32118)
    --------------------------------------------------------
    Controller Cache Backup Unit Information
    --------------------------------------------------------
@@ -192,19 +191,19 @@ Controller information
 Logical device information
 ----------------------------------------------------------------------
 Logical Device number 0
-   Logical Device name                      : STORAGE1
+   Logical Device name                      : DATA1
    RAID level                               : 6 Reed-Solomon
    Status of Logical Device                 : Impacted ( Build/Verify with fix : 90 % )
-   Size                                     : 40033270 MB
+   Size                                     : 22890000 MB
    Write-cache status                       : On
-   Segment 0                                : Present (5723166MB, SATA, HDD, Enclosure:1, Slot:0) NAG2Y0LY
-   Segment 1                                : Present (5723166MB, SATA, HDD, Enclosure:1, Slot:1) NCH2G2RZ
+   Segment 0                                : Present (3815447MB, SATA, HDD, Enclosure:1, Slot:0) MADE0001
+   Segment 1                                : Present (3815447MB, SATA, HDD, Enclosure:1, Slot:1) MADE0002
 
 Logical Device number 1
-   Logical Device name                      : STORAGE2
+   Logical Device name                      : DATA2
    RAID level                               : 6 Reed-Solomon
    Status of Logical Device                 : Optimal
-   Size                                     : 40033270 MB
+   Size                                     : 22890000 MB
 ----------------------------------------------------------------------
 Physical Device information
 ----------------------------------------------------------------------
@@ -213,9 +212,9 @@ Physical Device information
          State                              : Online
          Transfer Speed                     : SATA 6.0 Gb/s
          Reported Location                  : Connector 1, Device 0
-         Model                              : INTEL SSDSC2BA20
-         Serial number                      : BTTV605101CU200GGN
-         Total Size                         : 190782 MB
+         Model                              : MADE UP SSD 200
+         Serial number                      : MADE0003
+         Total Size                         : 190734 MB
          S.M.A.R.T.                         : No
          S.M.A.R.T. warnings                : 0
          SSD                                : Yes
@@ -230,19 +229,19 @@ def test_arcconf() -> None:
     controller = parse_arcconf(ARCCONF)
     assert controller is not None and parse_found(ARCCONF) == 1
     assert (controller.id, controller.model, controller.firmware) == (
-        "6G24636ABB1",
-        "Adaptec ASR8885Q",
-        "7.13-0 (33263)",
+        "7A00000B0C1",
+        "Adaptec ASR81605Z",
+        "7.5-0 (32118)",
     )
     assert (controller.state, controller.temperature) == (State.GOOD, 54)
     assert controller.backups == (Backup("capacitor", State.GOOD, "Ready", 31),)
     assert [(one.name, one.level, one.state, one.members) for one in controller.volumes] == [
-        ("0 STORAGE1", "RAID6", State.BUSY, ("Enclosure 1, Slot 0", "Enclosure 1, Slot 1")),
-        ("1 STORAGE2", "RAID6", State.GOOD, ()),
+        ("0 DATA1", "RAID6", State.BUSY, ("Enclosure 1, Slot 0", "Enclosure 1, Slot 1")),
+        ("1 DATA2", "RAID6", State.GOOD, ()),
     ]
-    assert controller.volumes[0].size == 40033270 << 20
+    assert controller.volumes[0].size == 22890000 << 20
     (drive,) = controller.drives
-    assert (drive.slot, drive.serial, drive.size) == ("Connector 1, Device 0", "BTTV605101CU200GGN", 190782 << 20)
+    assert (drive.slot, drive.serial, drive.size) == ("Connector 1, Device 0", "MADE0003", 190734 << 20)
     assert (drive.medium, drive.temperature, drive.media_errors, drive.alert) == ("SATA SSD", 27, 2, False)
 
 
