@@ -9,19 +9,24 @@ from typing import Any
 from liveagent import __version__
 from liveagent.events import JSON, render_time
 from liveagent.host import Host
+from liveagent.machine.clock import Clock, probe_clock
 from liveagent.machine.controller import RaidController
 from liveagent.machine.controllers import probe_raid_controllers
+from liveagent.machine.cpu import Cpu, probe_cpu
 from liveagent.machine.device import Device
 from liveagent.machine.devices import probe_devices
 from liveagent.machine.dmi import Identity, probe_identity
 from liveagent.machine.encoding import encode_fields
 from liveagent.machine.ethernet import Interface, probe_interfaces
+from liveagent.machine.kernel_log import KernelLog, probe_kernel_log
 from liveagent.machine.live import Live, probe_live
 from liveagent.machine.lldp import LISTEN, Neighbour, probe_known_neighbours, probe_neighbours
 from liveagent.machine.look import Job, Looked, Missing, look_side_by_side
 from liveagent.machine.md import MdArray, probe_md
+from liveagent.machine.memory import Memory, probe_memory
 from liveagent.machine.pci import PciDevice, probe_pci
 from liveagent.machine.stack import Layer, probe_layers
+from liveagent.machine.system import System, probe_system
 
 # The form of the document; it counts up when a field changes its meaning or goes.
 FORM = 1
@@ -37,6 +42,11 @@ class Inventory:
 
     taken: str = ""
     identity: Identity | None = None
+    system: System | None = None
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+    clock: Clock | None = None
+    kernel_log: KernelLog | None = None
     disks: tuple[Device, ...] = ()
     nics: tuple[Interface, ...] = ()
     lldp: tuple[Neighbour, ...] = ()
@@ -57,6 +67,11 @@ class Inventory:
 # Each fills the field of its name. Seconds: what a large machine needs, times some.
 COLLECTORS: tuple[Job[Any], ...] = (
     Job("identity", lambda look: probe_identity(look.host), 10.0),
+    Job("system", probe_system, 10.0),
+    Job("cpu", probe_cpu, 20.0),
+    Job("memory", probe_memory, 30.0),
+    Job("clock", probe_clock, 30.0),
+    Job("kernel_log", probe_kernel_log, 60.0),
     # Two hundred drives that all hang take three minutes.
     Job("disks", probe_devices, 240.0),
     Job("nics", probe_interfaces, 60.0),

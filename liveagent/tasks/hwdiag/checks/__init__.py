@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from liveagent.tasks.hwdiag.check import Check, Code
-from liveagent.tasks.hwdiag.checks import disks, identity, nics, pci, raid, smart
+from liveagent.tasks.hwdiag.checks import cpu, disks, identity, kernel_log, memory, nics, pci, raid, smart, system
 from liveagent.tasks.hwdiag.policy import Limit
 
 CHECKS: tuple[Check, ...] = (
     *identity.CHECKS,
+    *system.CHECKS,
+    *cpu.CHECKS,
+    *memory.CHECKS,
     *disks.CHECKS,
     *smart.CHECKS,
     *raid.CHECKS,
     *nics.CHECKS,
     *pci.CHECKS,
+    *kernel_log.CHECKS,
 )
 CODES: tuple[Code, ...] = tuple(code for check in CHECKS for code in check.codes)
 LIMITS: tuple[Limit, ...] = tuple({limit.name: limit for code in CODES for limit in code.limits}.values())
