@@ -9,6 +9,7 @@ from typing import Any
 from liveagent import __version__
 from liveagent.events import JSON, render_time
 from liveagent.host import Host
+from liveagent.machine.bmc import Bmc, probe_bmc
 from liveagent.machine.clock import Clock, probe_clock
 from liveagent.machine.controller import RaidController
 from liveagent.machine.controllers import probe_raid_controllers
@@ -18,6 +19,7 @@ from liveagent.machine.devices import probe_devices
 from liveagent.machine.dmi import Identity, probe_identity
 from liveagent.machine.encoding import encode_fields
 from liveagent.machine.ethernet import Interface, probe_interfaces
+from liveagent.machine.hwmon import probe_hwmon
 from liveagent.machine.kernel_log import KernelLog, probe_kernel_log
 from liveagent.machine.live import Live, probe_live
 from liveagent.machine.lldp import LISTEN, Neighbour, probe_known_neighbours, probe_neighbours
@@ -25,6 +27,8 @@ from liveagent.machine.look import Job, Looked, Missing, look_side_by_side
 from liveagent.machine.md import MdArray, probe_md
 from liveagent.machine.memory import Memory, probe_memory
 from liveagent.machine.pci import PciDevice, probe_pci
+from liveagent.machine.power_supplies import PowerSupply, probe_power_supplies
+from liveagent.machine.sensors import Sensor
 from liveagent.machine.stack import Layer, probe_layers
 from liveagent.machine.system import System, probe_system
 
@@ -55,6 +59,9 @@ class Inventory:
     live: Live | None = None
     md: tuple[MdArray, ...] = ()
     raid: tuple[RaidController, ...] = ()
+    bmc: Bmc | None = None
+    power_supplies: tuple[PowerSupply, ...] = ()
+    sensors: tuple[Sensor, ...] = ()
     missing: tuple[Missing, ...] = ()
     took: Mapping[str, float] = dataclasses.field(default_factory=dict)
     silent: tuple[str, ...] = ()
@@ -81,6 +88,10 @@ COLLECTORS: tuple[Job[Any], ...] = (
     Job("live", lambda look: probe_live(look.host), 30.0),
     Job("md", probe_md, 10.0),
     Job("raid", probe_raid_controllers, 180.0),
+    # A BMC that answers slowly is asked several hundred questions; one that does not answer, a single one.
+    Job("bmc", probe_bmc, 180.0),
+    Job("power_supplies", probe_power_supplies, 30.0),
+    Job("sensors", probe_hwmon, 30.0),
 )
 # A diagnosis has the half minute that it takes to hear every switch.
 LISTENING: tuple[Job[Any], ...] = (

@@ -75,10 +75,11 @@ class Look:
         *,
         timeout: float = QUESTION_TIMEOUT,
         success: Sequence[int] | None = (0,),
+        environment: Mapping[str, str] | None = None,
     ) -> Completed | None:
         """What a program said; None, and noted for `part`, where it said nothing that counts.
 
-        `success` are the exit statuses that count; None takes every one.
+        `success` are the exit statuses that count; None takes every one. `environment` is for this program alone.
         """
         program = argv[0]
         if not self.host.can_run:
@@ -88,7 +89,7 @@ class Look:
             self.note(part, Why.NOT_ASKED, f"{program} had not answered before")
             return None
         try:
-            said = self.host.run(argv, timeout=timeout, success=None)
+            said = self.host.run(argv, timeout=timeout, success=None, environment=environment)
         except CommandNotFound:
             self.note(part, Why.NO_TOOL, f"{program} is not installed")
             return None

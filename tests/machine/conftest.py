@@ -10,7 +10,7 @@ from liveagent.host import Host
 from tests.conftest import UnpackTree
 
 # Beside it, such a tree has files on CPUs, buses and memory, which take their time.
-READ = r"/proc/(cmdline|self|swaps)|/(block|net|dmi|nvme|target[\d:]+)/"
+READ = r"/proc/(cmdline|self|swaps)|/(block|net|dmi|nvme|hwmon|applesmc\.768|target[\d:]+)/"
 
 
 @pytest.fixture(scope="session")

@@ -7,23 +7,17 @@ import re
 
 from liveagent.events import JSON, Verdict
 from liveagent.host import Completed, Host
+from liveagent.machine.bmc_driver import SMBIOS_BMC, has_device
+from liveagent.machine.sel import EMPTY, ENTRY, parse_sel_info
 from liveagent.tasks.wipe.extra import Extra, ask, describe_failure, judge_unread
 
 WHAT = "bmc_log"
-# Where ipmitool looks, in its order.
-DEVICES = ("/dev/ipmi0", "/dev/ipmi/0", "/dev/ipmidev/0")
-# SMBIOS type 38, IPMI Device Information: the board says that it has a BMC, whether or not a driver found it.
-SMBIOS_BMC = "/sys/firmware/dmi/entries/38-0"
-
 # A log of some thousand entries takes minutes: each is a question of its own over a slow bus.
 LIST_TIMEOUT = 900.0
 # The BMC takes the order and erases behind it; "a few seconds", as ipmitool says.
 LOOKS, POLL = 30, 2.0
 KEPT_TEXT = 64 * 1024
 
-COUNT = re.compile(r"^Entries\s*:\s*(\d+)", re.MULTILINE)
-ENTRY = re.compile(r"^\s*[0-9a-fA-F]+ *\|")
-EMPTY = "SEL has no entries"
 # `Get SEL Entry 8 command failed : …`: the list goes on, or ends, without that entry, and the exit status is 0.
 DAMAGED = re.compile(r"\bcommand failed\b|^Error", re.MULTILINE)
 # Most BMCs note the clearing itself as the first entry of the empty log.
@@ -45,8 +39,8 @@ class EventLog:
 
 def parse_count(text: str) -> int | None:
     """How many entries `ipmitool sel info` tells of; None where it does not."""
-    match = COUNT.search(text)
-    return int(match.group(1)) if match else None
+    info = parse_sel_info(text)
+    return info.entries if info else None
 
 
 def parse_log(stdout: str, stderr: str) -> EventLog | None:
@@ -86,7 +80,7 @@ def probe_log(host: Host) -> EventLog | Completed:
 
 def find_absence(host: Host) -> Extra | None:
     """Why there is no log to clear; None where there is one."""
-    if any(host.exists(device) for device in DEVICES):
+    if has_device(host):
         return None
     if host.exists(SMBIOS_BMC):
         summary = "the machine has a BMC, and its device /dev/ipmi0 is not there (is ipmi_devintf loaded?)"
