@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 from liveagent.tasks.hwdiag.check import Check, Code
-from liveagent.tasks.hwdiag.checks import cpu, disks, identity, kernel_log, memory, nics, pci, raid, smart, system
+from liveagent.tasks.hwdiag.checks import (
+    bmc,
+    bmc_log,
+    cpu,
+    disks,
+    identity,
+    kernel_log,
+    memory,
+    nics,
+    pci,
+    power,
+    raid,
+    sensors,
+    smart,
+    system,
+)
 from liveagent.tasks.hwdiag.policy import Limit
 
 CHECKS: tuple[Check, ...] = (
@@ -17,6 +32,10 @@ CHECKS: tuple[Check, ...] = (
     *nics.CHECKS,
     *pci.CHECKS,
     *kernel_log.CHECKS,
+    *bmc.CHECKS,
+    *bmc_log.CHECKS,
+    *power.CHECKS,
+    *sensors.CHECKS,
 )
 CODES: tuple[Code, ...] = tuple(code for check in CHECKS for code in check.codes)
 LIMITS: tuple[Limit, ...] = tuple({limit.name: limit for code in CODES for limit in code.limits}.values())
