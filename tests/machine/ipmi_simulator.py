@@ -103,7 +103,12 @@ def make_fru(chassis: Sequence[str] = (), board: Sequence[str] = (), product: Se
     """A FRU with the areas whose fields are given, in the order of the specification."""
     # A rack mount chassis; English, made in minute 12,829,439 since 1996; English.
     heads = (b"\x17", b"\x19" + (12_829_439).to_bytes(3, "little"), b"\x19")
-    areas = [_make_area(head, fields) if fields else b"" for head, fields in zip(heads, (chassis, board, product))]
+    # All that the specification names is there, if empty: ipmitool takes the end mark for one that is left out.
+    named = (2, 5, 7)
+    areas = [
+        _make_area(head, [*fields, *[""] * (number - len(fields))]) if fields else b""
+        for head, fields, number in zip(heads, (chassis, board, product), named)
+    ]
     places, place = [], 1
     for area in areas:
         places.append(place if area else 0)
@@ -122,9 +127,10 @@ def _make_area(head: bytes, fields: Sequence[str]) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class Simulator:
-    """A BMC that runs; `interface` is what ipmitool needs to ask it."""
+    """A BMC that runs; `interface` is what ipmitool needs to ask it, `qemu` what gives it to a guest as its own."""
 
     interface: tuple[str, ...]
+    qemu: tuple[str, ...]
 
     def tell(self, *words: str) -> None:
         subprocess.run(["ipmitool", *self.interface, *words], check=True, capture_output=True, timeout=30)
@@ -140,8 +146,8 @@ class Simulator:
         self.tell("raw", "0x0a", "0x44", *(f"0x{byte:02x}" for byte in record))
 
 
-def find_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+def find_port(kind: socket.SocketKind) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
@@ -156,7 +162,7 @@ def run_simulator(
 ) -> Iterator[Simulator]:
     """A BMC with these sensors, FRUs (number 0 is the server's own), and users (lines of ipmi_lan(5))."""
     need(shutil.which("ipmi_sim") and shutil.which("ipmitool"), "ipmi_sim (openipmi) and ipmitool")
-    port = find_port()
+    port, guest = find_port(socket.SOCK_DGRAM), find_port(socket.SOCK_STREAM)
     lines = [
         f"mc_setbmc {BMC}",
         f"mc_add {BMC} 32 no-device-sdrs 1 2 0x55 0x9f 674 256",
@@ -176,12 +182,15 @@ def run_simulator(
     methods = "none md2 md5 straight"
     allowed = [f"allowed_auths_{level} {methods}" for level in ("callback", "user", "operator", "admin")]
     channel = ["startlan 1", f"addr 127.0.0.1 {port}", "priv_limit admin", *allowed, f"guid {'a5' * 16}", "endlan"]
+    serial = f"serial 15 127.0.0.1 {guest} codec VM"
     people = [
         'user 1 false "" "none" user 10 none',
         'user 2 true "tester" "tester" admin 10 none md2 md5 straight',
         *users,
     ]
-    (place / "lan.conf").write_text("\n".join(['name "bmc"', f"set_working_mc {BMC}", *channel, *people]) + "\n")
+    (place / "lan.conf").write_text(
+        "\n".join(['name "bmc"', f"set_working_mc {BMC}", *channel, serial, *people]) + "\n"
+    )
     (place / "state").mkdir()
     argv = ["ipmi_sim", "-c", "lan.conf", "-f", "bmc.emu", "-s", "state", "-n"]
     # Suite 3 by name: asking which there are costs a simulator that does not know ten seconds.
@@ -191,7 +200,16 @@ def run_simulator(
         process = subprocess.Popen(argv, cwd=place, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         _await_answer(process, interface, place)
-        yield Simulator(interface)
+        chardev = f"socket,id=bmc-line,host=127.0.0.1,port={guest},reconnect=2"
+        qemu = (
+            "-chardev",
+            chardev,
+            "-device",
+            "ipmi-bmc-extern,id=bmc,chardev=bmc-line",
+            "-device",
+            "isa-ipmi-kcs,bmc=bmc",
+        )
+        yield Simulator(interface, qemu)
     finally:
         process.kill()
         process.wait(timeout=30)
