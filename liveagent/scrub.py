@@ -10,7 +10,7 @@ from typing import Any
 HIDDEN = "[secret]"
 TOKEN_LENGTH = 16
 # Words of a command line or a file that carry a secret by their name.
-_WORDS = "secret|token|password|passwd|psid|certificate_key|private_key|rootpw|sshpw"
+_WORDS = "secret|token|password|passwd|psid|certificate_key|private_key|rootpw|sshpw|community string"
 # The rest of the name is bounded, and what stands before the word is not looked at: a recorded file may be one
 # word of a megabyte, and must not take for ever.
 _NAMED = re.compile(

@@ -25,6 +25,9 @@ want journalctl systemd
 want efibootmgr efibootmgr
 want groff groff-base
 want git git
+# A BMC of the tests' own, and what asks it.
+want ipmitool ipmitool
+want ipmi_sim openipmi
 # A bus of the tests' own. Python's binding to it is made from source: in an image it is the system's.
 want dbus-daemon dbus-daemon
 want setpriv util-linux
@@ -90,7 +93,7 @@ if command -v apt-get >/dev/null 2>&1; then
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
     # The tests start servers of their own; the packages' services would only hold ports.
-    for service in nginx:nginx proftpd-core:proftpd; do
+    for service in nginx:nginx proftpd-core:proftpd openipmi:openipmi; do
         case " $missing " in
         *" ${service%:*} "*) systemctl disable --now "${service#*:}" >/dev/null 2>&1 || true ;;
         esac

@@ -59,6 +59,7 @@ def test_bare_tokens(url: str, secrets: set[str]) -> None:
         ("callback-token = hunter2\nsite = x", f"callback-token = {HIDDEN}\nsite = x"),
         ('{"callback_token": "hunter2", "site": "x"}', f'{{"callback_token": {HIDDEN}, "site": "x"}}'),
         ("PSID: ABCD1234", f"PSID: {HIDDEN}"),
+        ("SNMP Community String   : hunter2\nIP Header : x", f"SNMP Community String   : {HIDDEN}\nIP Header : x"),
         ("https://me:hunter2@h/x", f"https://{HIDDEN}@h/x"),
         ("liveagent.config=https://h/x?t=hunter2 ro", f"liveagent.config=https://h/x?{HIDDEN} ro"),
         ("the serial is S4EWNX0N, all well", "the serial is S4EWNX0N, all well"),

@@ -28,8 +28,10 @@ SPEC = REPO / "rpm" / "liveagent.spec"
 PLAIN = "/usr/bin/python3"
 # Which package of EL holds a tool that a task names.
 PACKAGES = {
-    "blkid": "util-linux", "dd": "coreutils", "dmsetup": "device-mapper", "hdparm": "hdparm", "mdadm": "mdadm",
-    "nvme": "nvme-cli", "partx": "util-linux", "sg_sanitize": "sg3_utils", "smartctl": "smartmontools",
+    "blkid": "util-linux", "dd": "coreutils", "dmidecode": "dmidecode", "dmsetup": "device-mapper",
+    "ethtool": "ethtool", "hdparm": "hdparm", "ipmitool": "ipmitool", "lspci": "pciutils", "mdadm": "mdadm",
+    "nvme": "nvme-cli", "partx": "util-linux", "sg_logs": "sg3_utils", "sg_sanitize": "sg3_utils",
+    "smartctl": "smartmontools",
 }  # fmt: skip
 
 
