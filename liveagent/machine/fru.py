@@ -52,8 +52,8 @@ def parse_frus(text: str) -> tuple[Fru, ...]:
 def _parse_fru(block: str) -> Fru | None:
     pairs = parse_pairs(block)
     title = pairs.get(HEAD.lower(), "")
-    match = re.fullmatch(r"(.*?)\s*\(ID (\d{1,3})\)", title)
-    name, number = (match.group(1), int(match.group(2))) if match else (title, None)
+    match = re.search(r"\(ID (\d{1,3})\)$", title)
+    name, number = (title[: match.start()].strip(), int(match.group(1))) if match else (title, None)
     absent = re.search(r"^\s*Device not present", block, re.MULTILINE) is not None
     chassis, board, product = (_parse_area(pairs, area) for area in ("chassis", "board", "product"))
     product = product or _parse_spd(pairs)

@@ -19,7 +19,6 @@ ENVIRONMENT: Mapping[str, str] = {"TZ": "UTC"}
 
 # Times below this count from the BMC's start: nobody had told it the time (IPMI 2.0, 37.1).
 SINCE_START = 0x20000000
-PAIR = re.compile(r"^\s*([^:|]*?)\s*:(?:\s+(.*?))?\s*$")
 # 11/29/2026 04:56:56 of 1.8.18, 11/29/26 04:56:56 UTC of 1.8.19.
 TIME = re.compile(r"(\d\d)/(\d\d)/(\d{4}|\d\d) (\d\d):(\d\d):(\d\d)(?: UTC| GMT)?")
 
@@ -58,9 +57,10 @@ def parse_pairs(text: str) -> dict[str, str]:
     """`name : value` by name, in lower case; the first of a name counts."""
     found: dict[str, str] = {}
     for line in text.splitlines():
-        match = PAIR.match(line)
-        if match and match.group(1):
-            found.setdefault(match.group(1).lower(), match.group(2) or "")
+        name, colon, value = line.partition(":")
+        # A time or an address has colons too, and a row of a table has bars.
+        if colon and name.strip() and "|" not in name and (not value or value[0].isspace()):
+            found.setdefault(name.strip().lower(), value.strip())
     return found
 
 

@@ -186,8 +186,8 @@ def _split_sensor(text: str) -> tuple[str, str]:
 
 def _split_detail(text: str) -> tuple[str, str]:
     """The event, and what a maker's own decoder put in brackets behind it."""
-    match = re.fullmatch(r"(.*?)\s*\((.*)\)", text)
-    return (match.group(1), match.group(2).strip()) if match else (text, "")
+    event, bracket, detail = text.partition("(")
+    return (event.strip(), detail[:-1].strip()) if bracket and detail.endswith(")") else (text, "")
 
 
 def _render(time: float | None) -> str | None:

@@ -130,7 +130,7 @@ def _parse_sensor(block: str) -> Sensor:
     states = tuple(re.findall(r"^\s*\[(.+)\]\s*$", _asserted(block), re.MULTILINE))
     return Sensor(
         id=title,
-        name=re.sub(r"\s*\(0x[0-9a-fA-F]+\)$", "", title),
+        name=_strip(title),
         source="bmc",
         kind=kind,
         type=type_,
@@ -152,9 +152,9 @@ KINDS = {
 }
 
 
-def _strip(type_: str) -> str:
-    """The type without its number, which some versions put behind it."""
-    return re.sub(r"\s*\(0x[0-9a-fA-F]+\)$", "", type_)
+def _strip(text: str) -> str:
+    """A name without the number behind it; some versions have one behind a type as well."""
+    return re.sub(r"\(0x[0-9a-fA-F]+\)$", "", text).strip()
 
 
 def _asserted(block: str) -> str:
