@@ -7,11 +7,12 @@ import re
 from collections import Counter
 
 from liveagent.machine.dmi import is_usable
-from liveagent.machine.ipmi import parse_flag, parse_pairs
+from liveagent.machine.dmidecode import Structure, parse_dmidecode
+from liveagent.machine.ipmi import parse_flag
 from liveagent.machine.look import Look, Why, explain
 from liveagent.machine.nameplate import clean
 
-HEAD = "System Power Supply"
+POWER_SUPPLY = 39
 # No table of a server names more, or one that could give this.
 STRONGEST = 100_000
 # In dmidecode's words: a machine without SMBIOS, and a container.
@@ -25,9 +26,8 @@ class PowerSupply:
     """A power supply as the firmware saw it at boot; None for what the table leaves out or fills with nothing.
 
     `id` is its place, or else its name (with its handle in the table where several bear it), or else that handle.
-    `max_watts`: what it can give.
-    `status`: the table's word (`OK`, `Non-critical`, `Critical`). `is_described`: whether the table says anything of
-    this machine: many boards have a supply there that nobody ever filled in.
+    `max_watts`: what it can give. `status`: the table's word (`OK`, `Non-critical`, `Critical`). `is_described`: if
+    the table says anything of this machine: many boards have a supply there that nobody ever filled in.
     """
 
     id: str
@@ -47,12 +47,7 @@ class PowerSupply:
 
 def parse_power_supplies(text: str) -> tuple[PowerSupply, ...]:
     """The supplies of `dmidecode -t 39`, or of all of dmidecode."""
-    structures = re.split(r"^(?=Handle 0x)", text, flags=re.MULTILINE)
-    found = [
-        (_parse_supply(structure), _handle(structure))
-        for structure in structures
-        if re.match(rf"Handle 0x.*\n\s*{HEAD}\s*$", structure, re.MULTILINE)
-    ]
+    found = [(_parse_supply(one), one.handle) for one in parse_dmidecode(text) if one.type == POWER_SUPPLY]
     times = Counter(supply.id for supply, _ in found)
     return tuple(
         dataclasses.replace(supply, id=f"{supply.id} {handle}") if times[supply.id] > 1 else supply
@@ -60,36 +55,28 @@ def parse_power_supplies(text: str) -> tuple[PowerSupply, ...]:
     )
 
 
-def _parse_supply(structure: str) -> PowerSupply:
-    pairs = parse_pairs(structure)
-
+def _parse_supply(structure: Structure) -> PowerSupply:
     def get(name: str) -> str | None:
-        value = clean(pairs.get(name, ""))
+        value = clean(structure.get(name))
         return value if is_usable(value) and not FILLER.fullmatch(value) else None
 
-    location, name, part, serial = (get(word) for word in ("location", "name", "model part number", "serial number"))
-    status = pairs.get("status", "")
-    word = status.partition(",")[2].strip()
-    described = any((name, part, serial)) and not status.startswith("Not Present")
+    location, name, part, serial = (get(word) for word in ("Location", "Name", "Model Part Number", "Serial Number"))
+    presence, _, status = (word.strip() for word in structure.get("Status").partition(","))
     return PowerSupply(
-        id=location or name or _handle(structure),
+        id=location or name or structure.handle,
         location=location,
         name=name,
-        manufacturer=get("manufacturer"),
+        manufacturer=get("Manufacturer"),
         part=part,
         serial=serial,
-        revision=get("revision"),
-        max_watts=_parse_watts(pairs.get("max power capacity", "")),
-        present={"Present": True, "Not Present": False}.get(status.partition(",")[0].strip()),
-        plugged=parse_flag(pairs.get("plugged")),
-        hot_replaceable=parse_flag(pairs.get("hot replaceable")),
-        status=word if word in ("OK", "Non-critical", "Critical") else None,
-        is_described=described,
+        revision=get("Revision"),
+        max_watts=_parse_watts(structure.get("Max Power Capacity")),
+        present={"Present": True, "Not Present": False}.get(presence),
+        plugged=parse_flag(structure.get("Plugged")),
+        hot_replaceable=parse_flag(structure.get("Hot Replaceable")),
+        status=status if status in ("OK", "Non-critical", "Critical") else None,
+        is_described=any((name, part, serial)) and presence != "Not Present",
     )
-
-
-def _handle(structure: str) -> str:
-    return structure.split(",")[0].partition(" ")[2].strip()
 
 
 def _parse_watts(text: str) -> int | None:
@@ -105,7 +92,7 @@ def _parse_watts(text: str) -> int | None:
 
 def probe_power_supplies(look: Look) -> tuple[PowerSupply, ...]:
     """The supplies in the table. Root only."""
-    said = look.ask("power_supplies", ["dmidecode", "-t", "39"], success=None)
+    said = look.ask("power_supplies", ["dmidecode", "-t", str(POWER_SUPPLY)], success=None)
     if said is None:
         return ()
     supplies = parse_power_supplies(said.stdout)
