@@ -12,7 +12,7 @@ from liveagent.machine.look import Look
 TOOL = "ipmitool"
 # The first question shows whether the BMC lives: it is answered within a second, or never.
 ANSWER_TIMEOUT = 15.0
-# All sensors, or a log: hundreds of questions, of up to some 100 ms each where the KCS has no interrupt.
+# All sensors, or a log: hundreds of questions to a slow bus. Chosen, not measured at a real BMC.
 LIST_TIMEOUT = 75.0
 # Versions differ in whether they convert a BMC's time to local time; in UTC all of them print the same.
 ENVIRONMENT: Mapping[str, str] = {"TZ": "UTC"}

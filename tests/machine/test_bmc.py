@@ -39,7 +39,8 @@ from tests.machine.replies import HANGS, NOT_INSTALLED, Reply
 
 DAY = 86400
 
-# Recorded of ipmitool 1.8.18 and 1.8.19 at a simulated BMC; only 1.8.19 knows more of the status than `unknown`.
+# The form is that of ipmitool 1.8.18 and 1.8.19 at a simulated BMC, which both print the same; that BMC's status was
+# `unknown` for all, and `disabled` of the first is ours.
 ACCESS = """\
 Maximum User IDs     : 63
 Enabled User IDs     : 3
@@ -71,6 +72,7 @@ IPMI Messaging       : disabled
 Privilege Level      : Unknown (0x00)
 Enable Status        : unknown
 """
+# The form is recorded there too; the simulated chassis was off and well, and what is on or faulty here is ours.
 CHASSIS = """\
 System Power         : on
 Power Overload       : false
@@ -84,13 +86,13 @@ Front-Panel Lockout  : inactive
 Drive Fault          : true
 Cooling/Fan Fault    : false
 """
-# The form is that of ipmi_dcmi.c, 1.8.18; the figures are ours.
+# No recording: the form is read in ipmi_dcmi.c, 1.8.19, and the figures are ours.
 POWER = """
     Instantaneous power reading:                   182 Watts
     Minimum during sampling period:                  0 Watts
     Maximum during sampling period:                431 Watts
     Average power reading over sample period:      180 Watts
-    IPMI timestamp:                           11/29/2026 04:57:50
+    IPMI timestamp:                           11/29/26 04:57:50 UTC
     Sampling period:                          00000005 Seconds.
     Power reading state is:                   activated
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from liveagent.machine.sel import Sel, SelEvent, choose_kept, parse_sel, parse_sel_info
 
-# Recorded of ipmitool 1.8.19 at simulated BMCs of Supermicro and Dell, whose decoders add brackets of their own.
+# Recorded of ipmitool 1.8.19 at simulated BMCs that say to be Supermicro's (1 to 8) and Dell's (9, which had another
+# number), for which ipmitool's own decoders add brackets.
 NEW = """\
    1 |  Pre-Init  |0000003115| Power Supply PS1 Status | Presence detected () | Asserted
    2 |  Pre-Init  |0000003115| Memory | Uncorrectable ECC | Asserted
@@ -22,7 +23,7 @@ NEW = """\
    8 | OEM record e1 | 000102030405060708090a0b0c
    9 | 11/29/26 | 05:11:46 UTC | Memory | Uncorrectable ECC (UnCorrectable ECC |  DIMM2, DIMM5) | Asserted | CPU 2 DIMM 1
 """  # noqa: E501
-# The same of 1.8.18, which EL 9 has.
+# `a` is recorded of 1.8.18; the others are made after it, for a thing that is logged twice and a sensor without a name.
 OLD = """\
    9 | 11/29/2026 | 04:56:56 | Memory | Uncorrectable ECC | Asserted
    a | 11/29/2026 | 04:56:59 | Memory | Uncorrectable ECC | Asserted

@@ -14,7 +14,7 @@ from liveagent.machine.hwmon import make_sensor, probe_hwmon
 from liveagent.machine.look import Look, Why
 from liveagent.machine.sensors import Kind, Sensor, State, parse_sensors
 
-# Recorded of `ipmitool -v sensor list` 1.8.18 and 1.8.19, which print the same, at a simulated BMC.
+# Recorded of `ipmitool -v sensor list` 1.8.18 and 1.8.19, which print the same, at a simulated BMC; two of its sensors.
 RECORDED = """\
 Sensor ID              : CPU1 Temp (0x1)
  Entity ID             : 3.1
@@ -40,7 +40,7 @@ Sensor ID              : PS2 Status (0x21)
                          [Power Supply AC lost]
 
 """
-# The forms are those of ipmi_sensor.c, 1.8.19; none is written for a machine of ours.
+# No recording: the forms are read in ipmi_sensor.c, 1.8.19, and the values are ours.
 FORMS = """\
 Sensor ID              : P1 DIMMA1 TEMP (0xb0)
  Entity ID             : 32.1

@@ -213,7 +213,7 @@ def test_every_meaning_can_be_met() -> None:
     assert [one for one in MEANINGS if one not in reached] == []
 
 
-# Of IPMI 2.0, tables 42-2 and 42-3, as ipmitool 1.8.18 and 1.8.19 write them (ipmi_sel.h).
+# Of IPMI 2.0, tables 42-2 and 42-3, as ipmitool 1.8.19 writes them (ipmi_sel.h).
 WORDS = (
     *(("Memory", words) for words in ("Uncorrectable ECC", "Parity", "Correctable ECC logging limit reached")),
     *(("Memory", "Configuration Error"), ("Event Logging Disabled", "Correctable memory error logging disabled")),
