@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from liveagent.host import Host
-from liveagent.machine.dmi import is_usable
+from liveagent.machine.dmi import DMI, is_usable
 from liveagent.machine.dmidecode import Structure, parse_dmidecode
 from liveagent.machine.look import Look, Why
 
@@ -178,10 +178,11 @@ def parse_meminfo(text: str) -> int | None:
 
 def probe_memory(look: Look) -> Memory:
     """Slots by dmidecode, which only root may ask; the rest by sysfs and /proc."""
-    text = look.text("memory.dimms", ["dmidecode", "-t", str(ARRAY), "-t", str(DEVICE)])
+    has_tables = look.host.exists(DMI)
+    text = look.text("memory.dimms", ["dmidecode", "-t", str(ARRAY), "-t", str(DEVICE)]) if has_tables else ""
     structures = parse_dmidecode(text)
     dimms = parse_dimms(structures)
-    if text and not dimms:
+    if (text or not has_tables) and not dimms:
         look.note("memory.dimms", Why.ABSENT, "the firmware describes no memory modules")
     arrays = [
         one for one in structures if one.type == ARRAY and one.fields.get("Use", "System Memory") == "System Memory"

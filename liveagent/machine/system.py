@@ -69,7 +69,8 @@ def probe_system(look: Look) -> System:
     host = look.host
     if not host.list(DMI):
         look.note("system.firmware", Why.ABSENT, "the firmware has no SMBIOS tables")
-    mode = "uefi" if host.exists("/sys/firmware/efi") else "bios"
+    # A machine without any tables was started by something else than a PC's firmware.
+    mode = "uefi" if host.exists("/sys/firmware/efi") else "bios" if host.list(DMI) else ""
     secure_boot = _read_secure_boot(host) if mode == "uefi" else None
     if mode == "uefi" and secure_boot is None:
         look.note("system.secure_boot", Why.NO_DRIVER, "the variables of UEFI are not mounted, or have no SecureBoot")

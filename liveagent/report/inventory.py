@@ -12,12 +12,28 @@ from liveagent.report.troubles import only_mapping, only_mappings
 UNKNOWN = "-"
 # What a table of a part shows, in this order; the document has all of it. A path leads into what is nested.
 TABLES: Mapping[str, tuple[str, ...]] = {
+    "cpu.packages": ("id", "model", "cores", "threads", "stepping", "microcode"),
+    "cpu.caches": ("id", "size", "count"),
+    "cpu.nodes": ("id", "threads", "memory"),
+    "memory.dimms": ("slot", "size", "type", "speed", "configured", "rank", "manufacturer", "part", "serial"),
     "disks": ("path", "kind", "model", "serial", "size", "firmware", "slot", "contents"),
+    "raid": ("id", "model", "firmware", "state"),
+    "md": ("name", "level", "state", "members"),
+    "nics": ("name", "id", "driver", "firmware", "speed_mbit", "speed_max_mbit", "addresses"),
+    "lldp": ("interface", "system", "port", "port_description", "vlan"),
+    "pci": ("id", "class_name", "vendor", "model", "driver", "slot"),
+    "kernel_log.complaints": ("code", "part", "count", "last"),
+    "sensors": ("name", "value", "unit", "state"),
+    "bmc.sensors": ("name", "value", "unit", "state"),
+    "bmc.lans": ("channel", "address", "mac", "vlan"),
+    "bmc.users": ("number", "name", "privilege", "enabled"),
+    "power_supplies": ("location", "manufacturer", "part", "serial", "max_watts", "present"),
 }
 # What a person does not look for in a page, or finds elsewhere on it.
 NOT_SHOWN = ("form", "taken", "agent", "missing", "took", "silent", "failed", "layers", "live")
 BYTES = ("size", "capacity")
-MEMORY = ("total", "cache", "maximum")
+BINARY = ("memory.dimms", "cpu.caches")
+MEMORY = ("total", "fitted", "maximum", "memory")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +77,11 @@ def _make_sections(name: str, value: Any) -> list[Section]:
     if not rows:
         return []
     columns = _choose_columns(name, rows)
-    table = tuple(tuple(render_value(column, look_up(row, column)) for column in columns) for row in rows)
+    # What is memory is counted in binary units, what is a disk in decimal ones.
+    shown = [MEMORY[0] if column == "size" and name in BINARY else column for column in columns]
+    table = tuple(
+        tuple(render_value(kind, look_up(row, column)) for kind, column in zip(shown, columns)) for row in rows
+    )
     return [Section(title, tuple(column.rpartition(".")[2].replace("_", " ") for column in columns), table)]
 
 

@@ -49,6 +49,8 @@ def test_started_by_uefi_with_secure_boot(tmp_path: Path) -> None:
 
 
 def test_started_by_a_bios_has_no_secure_boot(tmp_path: Path) -> None:
+    (tmp_path / "sys/class/dmi/id").mkdir(parents=True)
+    (tmp_path / "sys/class/dmi/id/bios_vendor").write_text("SeaBIOS\n")
     system = probe_system(Look(Host(str(tmp_path))))
     assert (system.boot_mode, system.secure_boot, system.tpm) == ("bios", None, "")
 
