@@ -15,7 +15,7 @@ from liveagent.broken import close_broken_run, close_broken_runs
 from liveagent.bus.service import Service, Signals
 from liveagent.cmdline import Cmdline
 from liveagent.desk import Desk
-from liveagent.engine import Cancel
+from liveagent.engine import GRACE, Cancel
 from liveagent.host import Cancelled, CommandError, Host
 from liveagent.lock import BootMark, Busy
 from liveagent.machine import Machine, probe_machine
@@ -256,6 +256,8 @@ class Daemon:
             while not self.stopping.is_set() and time.monotonic() - looked < ADOPT_EVERY:
                 self._beat()
                 self.stopping.wait(min(ADOPT_EVERY, self._manager.interval or ADOPT_EVERY))
+        # What was ordered by hand has the same time to put things away as the boot's.
+        self._desk.join(GRACE + STOP_DRAIN)
         if ended:
             # What is left of a run that was just stopped is its end: the receiver should have it.
             ended.drain(STOP_DRAIN)

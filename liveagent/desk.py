@@ -18,6 +18,7 @@ from liveagent.places import Places
 from liveagent.plan import Plan, make_plan
 from liveagent.records import Disk
 from liveagent.session import Ended, Session, Watchers
+from liveagent.systemd import read_environment
 from liveagent.tasks import Registry
 
 log = logging.getLogger(__name__)
@@ -132,7 +133,9 @@ class Desk:
     def _carry_out(self, run: str, order: Order) -> None:
         cancel = self._cancel
         try:
-            request = order.request(self._host.cancelled_by(cancel), self._config, self._environment, self._say)
+            # As the command that ordered it saw it: the manager may have been told more since this service began.
+            environment = {**read_environment(self._host), **self._environment}
+            request = order.request(self._host.cancelled_by(cancel), self._config, environment, self._say)
             plan = make_plan(request, Registry(self._host), at_boot=False)
             machine = probe_machine(self._host.cancelled_by(cancel))
             session = Session(self._host, self._places, machine, self._say, self._watchers, cancel, beat=self._beat)

@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Callable
 
 from tests.conftest import need
 
@@ -131,9 +132,11 @@ class Simulator:
 
     interface: tuple[str, ...]
     qemu: tuple[str, ...]
+    inside: Callable[[list[str]], list[str]] = list
 
     def tell(self, *words: str) -> None:
-        subprocess.run(["ipmitool", *self.interface, *words], check=True, capture_output=True, timeout=30)
+        argv = self.inside(["ipmitool", *self.interface, *words])
+        subprocess.run(argv, check=True, capture_output=True, timeout=30)
 
     def set_clock(self, seconds: float) -> None:
         """Set SEL Time (31.11); what is logged from here on bears it."""
@@ -159,8 +162,12 @@ def run_simulator(
     frus: Mapping[int, tuple[str, tuple[int, int], bytes]] = {},
     users: Sequence[str] = (),
     log_size: int = 64,
+    inside: Callable[[list[str]], list[str]] = list,
 ) -> Iterator[Simulator]:
-    """A BMC with these sensors, FRUs (number 0 is the server's own), and users (lines of ipmi_lan(5))."""
+    """A BMC with these sensors, FRUs (number 0 is the server's own), and users (lines of ipmi_lan(5)).
+
+    `inside` makes of a command one that runs elsewhere: in the network namespace of a guest, say.
+    """
     need(shutil.which("ipmi_sim") and shutil.which("ipmitool"), "ipmi_sim (openipmi) and ipmitool")
     port, guest = find_port(socket.SOCK_DGRAM), find_port(socket.SOCK_STREAM)
     lines = [
@@ -197,9 +204,9 @@ def run_simulator(
     login = ("-U", "tester", "-P", "tester", "-C", "3", "-N", "2", "-R", "2")
     interface = ("-I", "lanplus", "-H", "127.0.0.1", "-p", str(port), *login)
     with (place / "simulator.log").open("wb") as log:
-        process = subprocess.Popen(argv, cwd=place, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(inside(argv), cwd=place, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        _await_answer(process, interface, place)
+        _await_answer(process, interface, place, inside)
         chardev = f"socket,id=bmc-line,host=127.0.0.1,port={guest},reconnect=2"
         qemu = (
             "-chardev",
@@ -209,16 +216,21 @@ def run_simulator(
             "-device",
             "isa-ipmi-kcs,bmc=bmc",
         )
-        yield Simulator(interface, qemu)
+        yield Simulator(interface, qemu, inside)
     finally:
         process.kill()
         process.wait(timeout=30)
 
 
-def _await_answer(process: subprocess.Popen[bytes], interface: Sequence[str], place: Path) -> None:
+def _await_answer(
+    process: subprocess.Popen[bytes],
+    interface: Sequence[str],
+    place: Path,
+    inside: Callable[[list[str]], list[str]],
+) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
-        argv = ["ipmitool", *interface, "mc", "info"]
+        argv = inside(["ipmitool", *interface, "mc", "info"])
         if subprocess.run(argv, capture_output=True, timeout=30, env=os.environ).returncode == 0:
             return
     raise AssertionError((place / "simulator.log").read_text(errors="replace"))

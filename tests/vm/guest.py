@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shlex
+import struct
 import subprocess
+import termios
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -186,9 +190,13 @@ class Guest:
     def open_terminal(self, command: str, name: str) -> Terminal:
         """Run a command over SSH on a pseudo-terminal of its own, as a person does; the caller closes it."""
         argv = self._network.command(self._ssh(["-tt", self._login(), command]))
+        # A real one at this end, too: of a pipe, ssh makes a terminal on which Ctrl-C is only a character.
+        keys, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         with (self.folder / f"{name}.stderr").open("wb") as stderr:
-            process = spawn(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
-        return Terminal(process, self.folder / f"{name}.log")
+            process = spawn(argv, stdin=theirs, stdout=subprocess.PIPE, stderr=stderr)
+        os.close(theirs)
+        return Terminal(process, keys, self.folder / f"{name}.log")
 
     def put(self, text: str, path: str, *, mode: str = "644") -> None:
         """Write a file in the guest."""
@@ -243,15 +251,14 @@ class Guest:
 class Terminal:
     """What a person has before them: keys to type, and what was shown so far."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        assert process.stdin and process.stdout
+    def __init__(self, process: subprocess.Popen[bytes], keys: int, log: Path) -> None:
+        assert process.stdout
         self._process = process
+        self._keys = keys
         self.screen = Console(process.stdout, log)
 
     def type(self, text: str) -> None:
-        assert self._process.stdin
-        self._process.stdin.write(text.encode())
-        self._process.stdin.flush()
+        os.write(self._keys, text.encode())
 
     def wait(self, timeout: float) -> int:
         """The exit status of the command, when it has ended."""
@@ -262,8 +269,7 @@ class Terminal:
     def close(self) -> None:
         end(self._process)
         self.screen.join(10)
-        if self._process.stdin:
-            self._process.stdin.close()
+        os.close(self._keys)
 
     def __enter__(self) -> Terminal:
         return self
