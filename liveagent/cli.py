@@ -214,43 +214,29 @@ def list_command(shell: Shell, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
 @click.pass_obj
 def show(shell: Shell, task: str, as_json: bool) -> None:
-    """One task: its options with types and defaults, and the tools it needs."""
-    from liveagent.options import rows, suggest
-    from liveagent.tasks import Registry, Unusable
+    """One task: its options with types and defaults, the tools it needs, and what it may find."""
+    from liveagent.command import show as command
 
-    registry = Registry(shell.host)
-    found = registry.find(task)
-    if found is None:
-        fail(f"there is no task {task}{suggest(task, registry.names())}; `liveagent list` names them", EXIT_USAGE)
-    if isinstance(found, Unusable):
-        fail(f"{task} cannot be run: {found.reason}", EXIT_USAGE)
-    options = [
-        {"option": row.name, "type": row.kind.name, "default": row.default_text, "help": row.help}
-        for row in rows(found.Options)
-    ]
-    if as_json:
-        document = {"task": task, "summary": found.summary, "destructive": found.destructive}
-        print_json({**document, "options": options, "tools": list(found.tools), "notes": list(found.notes)})
-        return
-    tell(f"{task}: {found.summary}{' (DESTROYS DATA)' if found.destructive else ''}", err=False)
-    click.echo(
-        f"at boot: SPEEDISO={task} liveagent.{task}.OPTION=VALUE; by hand: liveagent run {task} --OPTION VALUE\n"
-    )
-    print_table(
-        ("option", "type", "default", "what it says"),
-        [(o["option"], o["type"], o["default"], o["help"]) for o in options],
-    )
-    tell("\n".join([f"\nneeds the tools: {', '.join(found.tools) or 'none'}", *found.notes]), err=False)
+    command.show(shell, task, as_json)
 
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
+@click.option("--as-expectation", is_flag=True, help="Print what may be expected of such machines, for `hwdiag`.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of what --json prints, and look at nothing.")
 @click.pass_obj
-def inventory(shell: Shell, as_json: bool) -> None:
-    """This machine: who it is, and its disks."""
+def inventory(shell: Shell, as_json: bool, as_expectation: bool, schema: bool) -> None:
+    """This machine: every part with model, serial, firmware and place, and what could not be seen."""
     from liveagent.command import machine
 
-    machine.show_inventory(shell, as_json)
+    if as_json + as_expectation + schema > 1:
+        fail("--json, --as-expectation and --schema are documents of their own: ask for one", EXIT_USAGE)
+    if schema:
+        machine.show_schema()
+    elif as_expectation:
+        machine.show_expectation(shell)
+    else:
+        machine.show_inventory(shell, as_json)
 
 
 @main.command()

@@ -186,8 +186,8 @@ class Engine:
             lambda: record.closed,
         )
         host = self.host.cancelled_by(cancel)
-        directory = self.spool.directory
-        return Context(host, self.machine, name, gate.emit, self.spool.run, settings.labels, issuer, directory)
+        directory, ca = self.spool.directory, settings.callback_ca
+        return Context(host, self.machine, name, gate.emit, self.spool.run, settings.labels, issuer, directory, ca)
 
     def _finish_step(self, result: TaskResult) -> None:
         data = {"verdict": result.verdict.value, "summary": result.summary, "data": result.data}

@@ -190,10 +190,14 @@ class Host:
         except OSError:
             return False
 
-    def read_config(self, path: str) -> bytes | OSError:
-        """A file that was named by a person: where it stands, not below `root`. An error is a value here."""
+    def read_config(self, path: str, limit: int = -1) -> bytes | OSError:
+        """A file that was named by a person (its first `limit` bytes): where it stands, not below `root`.
+
+        An error is a value here.
+        """
         try:
-            return Path(path).read_bytes()
+            with Path(path).open("rb") as file:
+                return file.read(limit)
         except OSError as error:
             return error
 

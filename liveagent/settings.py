@@ -61,7 +61,7 @@ class AgentSettings:
     callback: tuple[str, ...] = option(URLS, (), "where results are POSTed; several URLs are fail-over")
     callback_secret: str = option(SECRET, "", "signs callbacks (Standard Webhooks)", secret=True)
     callback_token: str = option(TEXT, "", "bearer token of the callback", secret=True)
-    callback_ca: str = option(TEXT, "", "file with the CA of the callback's and the config URL's certificates")
+    callback_ca: str = option(TEXT, "", "file with the CA for the callback, the config URL and what tasks fetch")
     config: str = option(URL, "", "URL of a JSON document with more settings")
     config_wait: float = option(DURATION, 300.0, "how long the config URL is waited for")
     then: str = option(choice(*THEN), "stay", "what follows the last task")

@@ -12,33 +12,38 @@ from liveagent.boot import make_request, read_sources
 from liveagent.doctor import examine
 from liveagent.events import EXIT_STATUS, EXIT_USAGE, worst
 from liveagent.machine import probe_machine
-from liveagent.machine.disks import Disk
+from liveagent.machine.inventory import COLLECTORS, probe_inventory
+from liveagent.machine.look import look_side_by_side
 from liveagent.recording import Recorder
-from liveagent.report.lines import render_bytes
+from liveagent.report.inventory import list_sections
 from liveagent.scrub import Scrubber
 from liveagent.settings import parse_settings
 from liveagent.tasks import BUILT_IN, Registry, Task
 
 
 def show_inventory(shell: cli.Shell, as_json: bool) -> None:
-    """Who this machine is, and its disks."""
-    machine = probe_machine(shell.host)
+    """Every part of this machine."""
+    document = probe_inventory(shell.host).encode()
     if as_json:
-        cli.print_json(machine.encode())
+        cli.print_json(document)
         return
-    for name, value in machine.identity.encode().items():
-        click.echo(f"{name:10} {value or 'unknown'}")
-    click.echo("")
-    rows = [
-        (disk.path, disk.transport.value, disk.model or "-", disk.serial or "-", render_bytes(disk.size), _holds(disk))
-        for disk in machine.disks
-    ]
-    cli.print_table(("disk", "kind", "model", "serial", "size", "holds"), rows)
+    for number, section in enumerate(list_sections(document)):
+        click.echo(f"{chr(10) if number else ''}{section.title}")
+        cli.print_table(section.columns or ("", ""), section.rows)
 
 
-def _holds(disk: Disk) -> str:
-    uses = [f"{use.device} {use.kind.value} {use.by}" for use in disk.uses]
-    return ", ".join([*dict.fromkeys(content.kind for content in disk.contents), *uses]) or "-"
+def show_expectation(shell: cli.Shell) -> None:
+    """What may be expected of machines like this one, for `expect` of hwdiag."""
+    from liveagent.tasks.hwdiag.ordered import render_expectation
+
+    click.echo(render_expectation(probe_inventory(shell.host).encode()), nl=False)
+
+
+def show_schema() -> None:
+    """What the words of an inventory mean."""
+    from liveagent.machine.schema import make_schema
+
+    cli.print_json(make_schema())
 
 
 def record(directory: Path) -> None:
@@ -48,6 +53,8 @@ def record(directory: Path) -> None:
     recorder = Recorder(directory, Scrubber().text)
     try:
         machine = probe_machine(recorder)
+        # One after the other: a recording is one list of answers.
+        look_side_by_side(recorder, COLLECTORS, workers=1)
         read_sources(recorder, "")
         Registry(recorder).names()
         for name in BUILT_IN:

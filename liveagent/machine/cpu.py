@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from liveagent.host import Host
 from liveagent.machine.look import Look, Why
@@ -32,7 +32,7 @@ class Package:
     family: str
     model_number: str
     stepping: str
-    microcode: tuple[str, ...]
+    microcode: str
     cores: int
     threads: int
 
@@ -62,9 +62,9 @@ class Cpu:
     """The processors. Counts are of what runs; None where the kernel does not tell.
 
     `model` is that of the first. `offline`: threads that the kernel knows and does not run. `smt` is the kernel's word:
-    on, off, forceoff, notsupported, notimplemented. Frequencies in Hz. `turbo`: whether it is allowed. `governors` and
-    `drivers` of all threads, `microcode` of all processors. `vulnerabilities` in the kernel's words. `virtual`: it runs
-    under a hypervisor.
+    on, off, forceoff, notsupported, notimplemented. Frequencies in Hz. `turbo`: whether it is allowed. `governor` and
+    `driver` of all threads, `microcode` of all processors: with commas where they differ. `vulnerabilities` in the
+    kernel's words. `virtual`: it runs under a hypervisor.
     """
 
     architecture: str
@@ -78,9 +78,9 @@ class Cpu:
     frequency_min: int | None
     frequency_max: int | None
     turbo: bool | None
-    governors: tuple[str, ...]
-    drivers: tuple[str, ...]
-    microcode: tuple[str, ...]
+    governor: str
+    driver: str
+    microcode: str
     flags: tuple[str, ...]
     vulnerabilities: Mapping[str, str]
     packages: tuple[Package, ...]
@@ -140,9 +140,9 @@ def probe_cpu(look: Look) -> Cpu:
         frequency_min=_khz(host, online, "cpuinfo_min_freq"),
         frequency_max=_khz(host, online, "cpuinfo_max_freq"),
         turbo=_probe_turbo(host),
-        governors=_words(host, online, "scaling_governor"),
-        drivers=_words(host, online, "scaling_driver"),
-        microcode=tuple(dict.fromkeys(block["microcode"] for block in blocks if block.get("microcode"))),
+        governor=_words(host, online, "scaling_governor"),
+        driver=_words(host, online, "scaling_driver"),
+        microcode=_join(block.get("microcode", "") for block in blocks),
         flags=flags,
         vulnerabilities={
             name: host.read_or(f"{CPUS}/vulnerabilities/{name}") for name in host.list(f"{CPUS}/vulnerabilities")
@@ -185,15 +185,18 @@ def _make_package(name: str, threads: Sequence[int], cores: set[str], info: Mapp
         family=fields.get("cpu family") or fields.get("CPU architecture", ""),
         model_number=fields.get("model") or fields.get("CPU part", ""),
         stepping=fields.get("stepping") or fields.get("CPU revision", ""),
-        microcode=tuple(dict.fromkeys(one["microcode"] for one in known if one.get("microcode"))),
+        microcode=_join(one.get("microcode", "") for one in known),
         cores=len(cores),
         threads=len(threads),
     )
 
 
-def _words(host: Host, online: Sequence[int], name: str) -> tuple[str, ...]:
-    found = (host.read_or(f"{CPUS}/cpu{number}/cpufreq/{name}") for number in online)
-    return tuple(dict.fromkeys(word for word in found if word))
+def _words(host: Host, online: Sequence[int], name: str) -> str:
+    return _join(host.read_or(f"{CPUS}/cpu{number}/cpufreq/{name}") for number in online)
+
+
+def _join(words: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(word for word in words if word))
 
 
 def _khz(host: Host, online: Sequence[int], name: str) -> int | None:

@@ -62,7 +62,7 @@ class ErrorCounts:
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """The memory. Bytes: `total` is what the kernel has, `fitted` the sum of the modules, `maximum` what the board can.
+    """The memory. Bytes: `total` is the sum of the modules, `usable` what the kernel has, `maximum` what the board can.
 
     `ecc` is the firmware's word (`Multi-bit ECC`, `None`), "" where not said. `controllers` and `errors` are the
     kernel's counts, and empty without a driver for the memory controller. `balanced`: as many modules at each socket;
@@ -70,7 +70,7 @@ class Memory:
     """
 
     total: int | None
-    fitted: int | None
+    usable: int | None
     maximum: int | None
     slots: int | None
     ecc: str
@@ -191,8 +191,8 @@ def probe_memory(look: Look) -> Memory:
     sizes = [dimm.size for dimm in dimms if dimm.size is not None and not dimm.is_persistent]
     controllers, errors = _probe_errors(look)
     return Memory(
-        total=parse_meminfo(look.host.read_or("/proc/meminfo")),
-        fitted=sum(sizes) if sizes else None,
+        total=sum(sizes) if sizes else None,
+        usable=parse_meminfo(look.host.read_or("/proc/meminfo")),
         maximum=sum(size for size in capacities if size) or None,
         slots=len(dimms) or None,
         ecc=next((one.fields["Error Correction Type"] for one in arrays if "Error Correction Type" in one.fields), ""),

@@ -29,6 +29,8 @@ PLAIN: Mapping[str, JSON] = {
     "object": {},
     "Any": {},
 }
+# What an `encode` says beside the fields.
+ADDED: Mapping[str, tuple[str, ...]] = {"Disk": ("kind",)}
 LISTS = ("tuple", "list", "Sequence")
 SETS = ("frozenset", "set")
 MAPPINGS = ("Mapping", "dict")
@@ -61,6 +63,7 @@ def _define(kind: type, definitions: dict[str, JSON]) -> dict[str, JSON]:
             field.name: _describe(ast.parse(str(field.type), mode="eval").body, module, definitions)
             for field in dataclasses.fields(kind)
         }
+        properties.update(dict.fromkeys(ADDED.get(name, ()), PLAIN["str"]))
         # What has an `encode` of its own may say more than its fields, and leaves none out.
         has_more = "encode" in vars(kind)
         definitions[name] = {

@@ -20,21 +20,11 @@ CHASSIS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Firmware:
-    """The BIOS or UEFI; texts are "" where not said. `date` as the firmware writes it, mostly month/day/year."""
-
-    vendor: str
-    version: str
-    date: str
-    release: str
-
-
-@dataclasses.dataclass(frozen=True)
 class System:
     """The server. Texts are "" where the firmware says nothing, or a filler.
 
     `boot_mode` is uefi or bios; `secure_boot` is None where it was not started by UEFI, or it does not say. `tpm` is
-    the version (`2.0`, `1.2`), "" without one. `chassis` in a word of SMBIOS.
+    the version (`2.0`, `1.2`), "" without one. `chassis` in a word of SMBIOS. The date is as the firmware writes it.
     """
 
     product: str
@@ -47,7 +37,10 @@ class System:
     chassis: str
     chassis_serial: str
     asset_tag: str
-    firmware: Firmware
+    bios_vendor: str
+    bios_version: str
+    bios_date: str
+    bios_release: str
     boot_mode: str
     secure_boot: bool | None
     tpm: str
@@ -68,7 +61,7 @@ def probe_system(look: Look) -> System:
     """All of it from sysfs; serials can be read by root only."""
     host = look.host
     if not host.list(DMI):
-        look.note("system.firmware", Why.ABSENT, "the firmware has no SMBIOS tables")
+        look.note("system.bios_version", Why.ABSENT, "the firmware has no SMBIOS tables")
     # A machine without any tables was started by something else than a PC's firmware.
     mode = "uefi" if host.exists("/sys/firmware/efi") else "bios" if host.list(DMI) else ""
     secure_boot = _read_secure_boot(host) if mode == "uefi" else None
@@ -85,12 +78,10 @@ def probe_system(look: Look) -> System:
         chassis=parse_chassis(host.read_or(f"{DMI}/chassis_type")),
         chassis_serial=_read(host, "chassis_serial"),
         asset_tag=_read(host, "chassis_asset_tag"),
-        firmware=Firmware(
-            _read(host, "bios_vendor"),
-            _read(host, "bios_version"),
-            _read(host, "bios_date"),
-            _read(host, "bios_release"),
-        ),
+        bios_vendor=_read(host, "bios_vendor"),
+        bios_version=_read(host, "bios_version"),
+        bios_date=_read(host, "bios_date"),
+        bios_release=_read(host, "bios_release"),
         boot_mode=mode,
         secure_boot=secure_boot,
         tpm=_read_tpm(host),

@@ -33,7 +33,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
 NOT_SHOWN = ("form", "taken", "agent", "missing", "took", "silent", "failed", "layers", "live")
 BYTES = ("size", "capacity")
 BINARY = ("memory.dimms", "cpu.caches")
-MEMORY = ("total", "fitted", "maximum", "memory")
+MEMORY = ("total", "usable", "maximum", "memory")
 
 
 @dataclasses.dataclass(frozen=True)

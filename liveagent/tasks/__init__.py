@@ -44,6 +44,15 @@ class Preview:
 
 
 @dataclasses.dataclass(frozen=True)
+class Table:
+    """Something to look up: `rows` are texts under `columns`."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Outcome:
     """How a task ended; the worst of its findings counts beside `verdict`."""
 
@@ -57,6 +66,7 @@ class Context:
 
     `run` is the run's name; `labels` are what the operator said about the machine and the job. Without an `issuer`
     certificates are events alone, unsigned. `directory` holds the run's record, and what a task leaves with it.
+    `ca`: the file with the CA of certificates that the operator's own servers show, "" for the system's.
     """
 
     def __init__(
@@ -69,12 +79,14 @@ class Context:
         labels: Mapping[str, str] | None = None,
         issuer: Issuer | None = None,
         directory: Path | None = None,
+        ca: str = "",
     ) -> None:
         self.host = host
         self.machine = machine
         self.step = step
         self.run = run
         self.directory = directory
+        self.ca = ca
         self.labels: Mapping[str, str] = dict(labels or {})
         self.findings: list[Finding] = []
         # What is known so far, for a task that has to be left behind or raises.
@@ -179,6 +191,10 @@ class Task(abc.ABC):
     def preview(self, host: Host, machine: Machine, options: Any) -> Preview:
         """Exactly what `run` would do, touching nothing."""
         return Preview()
+
+    def tables(self) -> Sequence[Table]:
+        """What `show` prints beside the options: codes that it may find, thresholds. Pure."""
+        return ()
 
     @abc.abstractmethod
     def run(self, context: Context, options: Any) -> Outcome:

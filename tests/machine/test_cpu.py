@@ -61,7 +61,7 @@ def test_one_machine_whole(unpack_tree: UnpackTree) -> None:
     cpu = probe_cpu(Look(unpack_tree("lscpu-tree/x86_64-epyc_7451.tar.gz", CPU)))
     assert cpu.model == "AMD EPYC 7451 24-Core Processor" and cpu.architecture == "x86_64"
     assert (cpu.frequency_min, cpu.frequency_max, cpu.turbo, cpu.smt) == (1_200_000_000, 2_300_000_000, True, "on")
-    assert (cpu.governors, cpu.drivers, cpu.microcode) == (("performance",), ("acpi-cpufreq",), ("0x8001227",))
+    assert (cpu.governor, cpu.driver, cpu.microcode) == ("performance", "acpi-cpufreq", "0x8001227")
     assert [(one.cores, one.threads, one.stepping) for one in cpu.packages] == [(24, 48, "2")] * 2
     assert ("L3 unified", 8 << 20, 16) in [(one.id, one.size, one.count) for one in cpu.caches]
     assert cpu.virtual is False and "svm" in cpu.flags

@@ -147,5 +147,5 @@ def test_errors_that_the_kernel_counted(unpack_tree: UnpackTree) -> None:
 def test_without_a_driver_errors_are_not_zero(tmp_path: Path) -> None:
     look = Look(Host(str(tmp_path)))
     memory = probe_memory(look)
-    assert (memory.controllers, memory.errors, memory.total, memory.fitted) == ((), (), None, None)
+    assert (memory.controllers, memory.errors, memory.usable, memory.total) == ((), (), None, None)
     assert ("memory.ecc", Why.NO_DRIVER) in [(one.part, one.why) for one in look.missing]

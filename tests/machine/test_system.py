@@ -58,8 +58,8 @@ def test_started_by_a_bios_has_no_secure_boot(tmp_path: Path) -> None:
 @pytest.mark.corpus
 def test_a_captured_machine(unpack_tree: UnpackTree) -> None:
     system = probe_system(Look(unpack_tree("sysfs-tree/node_exporter-dmi.tar.gz", "/dmi/")))
-    assert (system.product, system.chassis, system.firmware.version) == ("PowerEdge R6515", "rack mount", "2.2.4")
-    assert system.firmware.date == "04/12/2021" and system.board == "07PXPY"
+    assert (system.product, system.chassis, system.bios_version) == ("PowerEdge R6515", "rack mount", "2.2.4")
+    assert system.bios_date == "04/12/2021" and system.board == "07PXPY"
 
 
 def test_tracking() -> None:

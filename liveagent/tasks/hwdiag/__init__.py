@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from liveagent.tasks import Context, Outcome, Task
+from collections.abc import Sequence
+
+from liveagent.tasks import Context, Outcome, Table, Task
 from liveagent.tasks.hwdiag.options import HwdiagOptions
 
 
@@ -15,6 +17,11 @@ class Hwdiag(Task):
     tools = ("smartctl", "nvme", "sg_logs", "dmidecode", "ipmitool", "ethtool", "lspci")
     # A long self-test of a large disk takes two days; without one, a minute or two are enough.
     limit = 4 * 24 * 3600.0
+
+    def tables(self) -> Sequence[Table]:
+        from liveagent.tasks.hwdiag.codes import list_tables
+
+        return list_tables()
 
     def run(self, context: Context, options: HwdiagOptions) -> Outcome:
         from liveagent.tasks.hwdiag import work

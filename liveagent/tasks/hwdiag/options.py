@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 
-from liveagent.options import Kind, choice, option, parse_text
+from liveagent.options import Kind, choice, option, parse_url
 
-DOCUMENT = Kind("URL|FILE", parse_text)
+
+def is_url(word: str) -> bool:
+    return "://" in word
+
+
+def parse_source(word: str) -> str:
+    """A URL (http, https), or a path as a person types it. Raises BadValue."""
+    return parse_url(word) if is_url(word) else word
+
+
+DOCUMENT = Kind("URL|FILE", parse_source)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +25,7 @@ class HwdiagOptions:
         DOCUMENT, "", "what was ordered, as YAML or JSON; `liveagent inventory --as-expectation` makes one"
     )
     compare: str = option(
-        Kind("URL|DIR", parse_text),
+        Kind("URL|DIR", parse_source),
         "",
         "inventories of like machines, and of this one from before, to find what differs",
     )

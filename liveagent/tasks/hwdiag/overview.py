@@ -60,19 +60,15 @@ def _describe_server(inventory: Inventory) -> str:
     if identity is None:
         return ""
     name = " ".join(word for word in (identity.vendor, identity.product) if word) or "unknown maker"
-    firmware = system.firmware if system else None
-    words = (
-        " ".join(word for word in (firmware.version, f"({firmware.date})" if firmware.date else "") if word)
-        if firmware
-        else ""
-    )
+    version = system.bios_version if system else ""
+    date = f" ({system.bios_date})" if system and system.bios_date else ""
     started = {"uefi": "UEFI", "bios": "BIOS mode"}.get(system.boot_mode, "") if system else ""
     secure = ", Secure Boot" if system and system.secure_boot else ""
     return _join(
         name,
         f"serial {identity.serial or 'unknown'}",
         f"asset {identity.asset_tag}" if identity.asset_tag else "",
-        f"firmware {words}" if words else "",
+        f"firmware {version}{date}" if version else "",
         f"{started}{secure}",
         f"TPM {system.tpm}" if system and system.tpm else "",
     )
@@ -84,7 +80,7 @@ def _describe_cpu(inventory: Inventory) -> str:
         return ""
     count = f"{cpu.sockets} × " if cpu.sockets else ""
     cores = f"{cpu.cores} cores" if cpu.cores else ""
-    microcode = f"microcode {', '.join(cpu.microcode)}" if cpu.microcode else ""
+    microcode = f"microcode {cpu.microcode}" if cpu.microcode else ""
     virtual = "virtual" if cpu.virtual else ""
     return _join(f"{count}{cpu.model or 'of unknown model'}", cores, f"{cpu.threads} threads", microcode, virtual)
 
@@ -103,7 +99,7 @@ def _describe_memory(memory: Memory) -> str:
         )
         for dimm in fitted
     ]
-    total = memory.fitted or memory.total
+    total = memory.total or memory.usable
     slots = f"{len(fitted)} of {memory.slots} slots" if memory.slots else ""
     ecc = "" if memory.ecc in ("", "None") else memory.ecc
     return _join(

@@ -49,6 +49,10 @@ class Policy:
     required: tuple[str, ...] = REQUIRED
     model: str = ""
 
+    def serving(self, model: str | None) -> Policy:
+        """This policy for a server of that model."""
+        return dataclasses.replace(self, model=model or "")
+
     def limit(self, limit: Limit, model: str = "") -> float:
         """The threshold for a part's model, or else for the server's."""
         for rules in [*self._covering(model), *self._covering(self.model), self.general]:

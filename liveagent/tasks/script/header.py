@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from liveagent.events import JSON
 from liveagent.options import suggest
+from liveagent.plain_yaml import BadYAML, parse_yaml
 from liveagent.tasks.script.parameters import BadHeader, Parameter, Type, parse_parameters
-from liveagent.tasks.script.plain_yaml import BadYAML, parse_yaml
 
 # A script that does not say how long it takes; a day is more than any of them should.
 LIMIT = 24 * 3600.0

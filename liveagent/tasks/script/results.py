@@ -11,7 +11,7 @@ from pathlib import Path
 
 from liveagent.events import JSON, Verdict
 from liveagent.host import describe
-from liveagent.tasks.script.plain_yaml import BadYAML, parse_yaml
+from liveagent.plain_yaml import BadYAML, parse_yaml
 
 # A result is a status and some figures; what is longer is something else.
 RESULT_LIMIT = 256 * 1024

@@ -25,7 +25,7 @@ def make(**changes: Any) -> Dimm:
 
 def find(*dimms: Dimm, **changes: Any) -> list[Finding]:
     fitted = sum(dimm.size or 0 for dimm in dimms)
-    memory = Memory(int(fitted * 0.97), fitted, None, len(dimms), "Multi-bit ECC", is_balanced(dimms), dimms, (), ())
+    memory = Memory(fitted, int(fitted * 0.97), None, len(dimms), "Multi-bit ECC", is_balanced(dimms), dimms, (), ())
     inventory = Inventory(memory=dataclasses.replace(memory, **changes))
     return [finding for check in checks.CHECKS for finding in check.find(inventory, Policy())]
 
@@ -40,11 +40,11 @@ def find(*dimms: Dimm, **changes: Any) -> list[Finding]:
         ((MODULE, make(configured=2400)), {}, ["memory.speed.uneven"]),
         ((dataclasses.replace(MODULE, configured=2666), make(configured=2666)), {}, ["memory.speed.below"]),
         ((MODULE, make(speed=None, configured=None, rank=None, part="")), {}, []),
-        ((MODULE, make(size=128 * GIB, type="Logical non-volatile device", speed=2666)), {"fitted": None}, []),
+        ((MODULE, make(size=128 * GIB, type="Logical non-volatile device", speed=2666)), {"total": None}, []),
         ((MODULE, make(), dataclasses.replace(MODULE, id="A2", slot="A2")), {}, ["memory.unbalanced"]),
-        ((MODULE, make()), {"total": 32 * GIB}, ["memory.missing"]),
+        ((MODULE, make()), {"usable": 32 * GIB}, ["memory.missing"]),
+        ((MODULE, make()), {"usable": None}, []),
         ((MODULE, make()), {"total": None}, []),
-        ((MODULE, make()), {"fitted": None}, []),
         ((MODULE, make()), {"ecc": "None"}, ["memory.ecc.none"]),
         ((MODULE,), {"controllers": (ErrorCounts("mc0", 0, 0),)}, []),
         ((MODULE,), {"controllers": (ErrorCounts("mc0", 3, 0),)}, ["memory.ecc.corrected"]),

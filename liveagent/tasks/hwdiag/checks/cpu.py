@@ -39,10 +39,10 @@ def find(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
         yield OFFLINE.found("cpu", f"{cpu.offline} threads do not run", offline=cpu.offline, running=cpu.threads)
     if cpu.smt in ("off", "forceoff"):
         yield SMT_OFF.found("cpu", "multithreading is off", smt=cpu.smt)
-    slow = set(cpu.drivers) - set(BY_LOAD)
-    if "powersave" in cpu.governors and slow:
+    slow = set(cpu.driver.split(", ")) - set(BY_LOAD)
+    if "powersave" in cpu.governor.split(", ") and slow:
         summary = f"governor powersave of {', '.join(sorted(slow))}: they run at their lowest frequency"
-        yield SLOW.found("cpu", summary, governors=list(cpu.governors), drivers=list(cpu.drivers))
+        yield SLOW.found("cpu", summary, governor=cpu.governor, driver=cpu.driver)
     if cpu.turbo is False:
         yield NO_TURBO.found("cpu", "turbo is not allowed")
     for node in cpu.nodes:
@@ -60,9 +60,10 @@ def _find_unlike(cpu: Cpu) -> Iterator[Finding]:
     if len(kinds) > 1 and all(package.model for package in cpu.packages):
         words = "; ".join(f"socket {one.id}: {one.model} stepping {one.stepping}" for one in cpu.packages)
         yield MIXED.found("cpu", words, models=[one.model for one in cpu.packages])
-    if len(cpu.microcode) > 1:
-        words = ", ".join(cpu.microcode)
-        yield MICROCODE.found("cpu", f"several microcodes: {words}; update the firmware", microcode=list(cpu.microcode))
+    if "," in cpu.microcode:
+        yield MICROCODE.found(
+            "cpu", f"several microcodes: {cpu.microcode}; update the firmware", microcode=cpu.microcode
+        )
     cores = {package.id: package.cores for package in cpu.packages}
     if len(set(cores.values())) > 1:
         words = ", ".join(f"socket {name}: {count}" for name, count in cores.items())

@@ -70,11 +70,11 @@ def find(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
             "memory", f"{words}; a module is missing, or sits in the wrong slot", counts=dict(counts)
         )
     share = policy.limit(SEEN)
-    if memory.total is not None and memory.fitted is not None and memory.total < share * memory.fitted:
+    if memory.usable is not None and memory.total is not None and memory.usable < share * memory.total:
         summary = (
-            f"the system has {_gib(memory.total)} of {_gib(memory.fitted)} that are fitted; look at the firmware's log"
+            f"the system has {_gib(memory.usable)} of {_gib(memory.total)} that are fitted; look at the firmware's log"
         )
-        yield MISSING.found("memory", summary, total=memory.total, fitted=memory.fitted, threshold=share)
+        yield MISSING.found("memory", summary, usable=memory.usable, total=memory.total, threshold=share)
     yield from _find_errors(memory, policy)
     if memory.ecc == "None":
         yield NO_ECC.found("memory", "no error correction")

@@ -1,4 +1,4 @@
-"""YAML that a script wrote, as plain data: what JSON can hold, nothing that grows when it is read."""
+"""YAML that others wrote, as plain data: what JSON can hold, nothing that grows when it is read."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Loader(yaml.SafeLoader):
 def parse_yaml(text: str) -> JSON:
     """Plain data of a YAML text. Raises BadYAML."""
     try:
-        return _make_plain(yaml.load(text, Loader=_Loader))
+        return make_plain(yaml.load(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}: " if mark else ""
@@ -54,16 +54,17 @@ def parse_yaml(text: str) -> JSON:
         raise BadYAML(f"a value that is not what its tag says ({type(error).__name__})") from None
 
 
-def _make_plain(value: Any) -> JSON:
+def make_plain(value: Any) -> JSON:
+    """The value with nothing in it but what JSON can hold and every reader takes. Raises ValueError."""
     if isinstance(value, dict):
         for key in value:
             if isinstance(key, bool) or not isinstance(key, (str, int)):
                 # `on`, `no` and `null` are no words to YAML.
                 raise BadYAML(f"{key!r} is no name: put it into quotes")
-            _make_plain(key)
-        return {str(key): _make_plain(item) for key, item in value.items()}
+            make_plain(key)
+        return {str(key): make_plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_make_plain(item) for item in value]
+        return [make_plain(item) for item in value]
     if isinstance(value, (datetime.date, datetime.datetime)):
         return value.isoformat()
     if isinstance(value, int) and not -LARGEST <= value < LARGEST:
