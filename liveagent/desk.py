@@ -16,7 +16,7 @@ from liveagent.machine import probe_machine
 from liveagent.order import BadOrder, Order, decode_order
 from liveagent.places import Places
 from liveagent.plan import Plan, make_plan
-from liveagent.records import Disk
+from liveagent.records import PAGE, Disk
 from liveagent.session import Ended, Session, Watchers
 from liveagent.systemd import read_environment
 from liveagent.tasks import Registry
@@ -111,7 +111,7 @@ class Desk:
             raise LookupError(f"there is no run {run}")
         found: list[str] = []
         size = 0
-        for event in self.records.events(run, after)[: limit or None]:
+        for event in self.records.events(run, after, limit or PAGE):
             text = json.dumps(event.encode(), ensure_ascii=False)
             size += len(text)
             if found and size > REPLY:

@@ -14,10 +14,12 @@ from liveagent.events import JSON, Event, Type
 from liveagent.lock import Lock
 from liveagent.places import Places, find_run
 from liveagent.report import undelivered
-from liveagent.report.spool import EVENTS, Reader, read_events
+from liveagent.report.spool import EVENTS, Reader, read_events, read_last
 
 # A page of events: enough that a long record is read in a few, and small enough that none holds anybody up.
 PAGE = 1000
+# A part that is at work says how far it is five times a second; one that did not among so many is not at work.
+RECENT = 5_000
 
 
 class Records(Protocol):
@@ -46,16 +48,23 @@ class Records(Protocol):
 
 
 class Status:
-    """What the newest run does, kept up with its record: each look reads only what is new."""
+    """What the newest run does, kept up with its record: each look reads only what is new, the first what lasts."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._reader = Reader(directory / EVENTS)
+        self._path = directory / EVENTS
+        self._reader: Reader | None = None
         self._steps: dict[str, JSON] = {}
         self._progress: dict[str, JSON] = {}
         self._end: dict[str, JSON] = {"verdict": None}
 
     def read(self) -> dict[str, JSON]:
+        if self._reader is None:
+            newest = read_last(self._path)
+            for event in read_events(self._path, durable=True):
+                self._take(event)
+            # Some of the durable ones come a second time, in the same order, and say the same again.
+            self._reader = Reader(self._path, max(0, newest.sequence - RECENT) if newest else 0)
         while events := self._reader.read(PAGE):
             for event in events:
                 self._take(event)
@@ -80,8 +89,6 @@ class Disk:
         self._places = places
         self._image = image
         self._status: Status | None = None
-        # Readers that stand where somebody left off, by run: a long record is gone through once.
-        self._readers: dict[str, list[Reader]] = {}
 
     def status(self) -> dict[str, JSON]:
         holder = Lock(self._places.runtime).holder()
@@ -114,14 +121,8 @@ class Disk:
         directory = find_run(self._places, name)
         return directory.name if directory else ""
 
-    def events(self, run: str, after: int) -> list[Event]:
-        readers = self._readers.setdefault(run, [])
-        reader = next((one for one in readers if one.after == after), None)
-        if reader is None:
-            reader = Reader(self._places.runs / run / EVENTS, after)
-            # Of those who stopped asking, the place is given up.
-            readers[:] = [*readers[-15:], reader]
-        return reader.read(PAGE)
+    def events(self, run: str, after: int, limit: int = PAGE) -> list[Event]:
+        return Reader(self._places.runs / run / EVENTS, after).read(min(limit, PAGE))
 
     def is_on(self, run: str) -> bool:
         holder = Lock(self._places.runtime).holder()
@@ -134,8 +135,8 @@ class Disk:
             document: dict[str, Any] = json.loads((directory / "result.json").read_text(encoding="utf-8"))
             return document
         except (OSError, ValueError):
-            ends = [event for event in read_events(directory / EVENTS) if event.type is Type.RUN_FINISHED]
-            return dict(ends[-1].data) if ends else None
+            newest = read_last(directory / EVENTS)
+            return dict(newest.data) if newest and newest.type is Type.RUN_FINISHED else None
 
     def places(self, run: str) -> str:
         return str(self._places.runs / run)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Callable
 
 from liveagent.report.sink import Sink
-from liveagent.report.spool import EVENTS, Reader, Spool, read_events
+from liveagent.report.spool import EVENTS, Reader, Spool, read_last
 
 RECEIVERS = "receivers.json"
 
@@ -104,8 +104,8 @@ def undelivered(directory: Path) -> dict[str, tuple[str, ...]]:
         return {}
     from liveagent.report.callback import read_cursor
 
-    events = read_events(directory / EVENTS)
-    last = events[-1].sequence if events else 0
+    newest = read_last(directory / EVENTS)
+    last = newest.sequence if newest else 0
     return {name: urls for name, urls in receivers.items() if read_cursor(make_cursor(directory, name)) < last}
 
 

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Callable
+from typing import IO, Callable
 
 from liveagent.events import JSON, Event, Type, render_time
 
@@ -31,6 +31,12 @@ RATE = 5.0
 BURST = 50.0
 # Volatile events kept in memory while the directory cannot be written.
 PENDING_LIMIT = 10_000
+# Of a record that is searched and not gone through: what is read at its end, and the stretch that is.
+TAIL = 16 * 1024
+STRETCH = 64 * 1024
+# As a line says that it is volatile. `type` stands before all that a task or a tool could have written.
+TYPE = b'"type":"'
+VOLATILE = tuple(TYPE + type.value.encode() for type in Type if not type.durable)
 
 
 class Thinner:
@@ -284,8 +290,9 @@ class Reader:
                 # tell: it is given again.)
                 file.seek(self._offset - len(self._line))
                 if file.read(len(self._line)) != self._line:
-                    self._offset = 0
-                    file.seek(0)
+                    self._offset, self._line = 0, b""
+                if not self._offset:
+                    self._offset = file.seek(find_offset(file, self.after))
                 while len(events) < limit:
                     line = file.readline()
                     if not line.endswith(b"\n"):
@@ -325,18 +332,61 @@ def decode_line(line: bytes) -> Event | None:
         return None
 
 
-def read_events(path: Path, after: int = 0) -> list[Event]:
-    """Every whole event of a file beyond `after`; empty where there is none."""
+def read_events(path: Path, after: int = 0, durable: bool = False) -> list[Event]:
+    """Every whole event of a file beyond `after`, or the durable ones alone; empty where there is none."""
     try:
-        return [event for _, event in _lines(path) if event.sequence > after]
+        return [event for _, event in _lines(path, durable) if event.sequence > after]
     except OSError:
         return []
 
 
-def _lines(path: Path) -> Iterator[tuple[bytes, Event]]:
-    """Each whole line of a file with its event; a damaged line is passed over."""
+def read_last(path: Path) -> Event | None:
+    """The newest whole event of a file, found from its end; None where there is none."""
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            size = TAIL
+            while True:
+                file.seek(max(0, end - size))
+                lines = file.read(min(size, end)).split(b"\n")
+                # Before the first newline stands the end of a line, behind the last one none that is whole.
+                for line in reversed(lines[(1 if size < end else 0) : -1]):
+                    event = decode_line(line)
+                    if event:
+                        return event
+                if size >= end:
+                    return None
+                size *= 8
+    except OSError:
+        return None
+
+
+def find_offset(file: IO[bytes], after: int) -> int:
+    """Where a line of the file begins that is not far before the first event beyond `after`, and never behind it."""
+    low, high = 0, file.seek(0, os.SEEK_END) if after else 0
+    while high - low > STRETCH:
+        middle = (low + high) // 2
+        file.seek(middle)
+        at, event = middle + len(file.readline()), None
+        while event is None and at < high:
+            line = file.readline()
+            event = decode_line(line)
+            at += 0 if event else len(line)
+            if not line:
+                break
+        if event is None or event.sequence > after:
+            high = middle
+        else:
+            low = at
+    return low
+
+
+def _lines(path: Path, durable: bool = False) -> Iterator[tuple[bytes, Event]]:
+    """Each whole line of a file with its event, or of durable events alone; a damaged line is passed over."""
     with path.open("rb") as file:
         for line in file:
+            if durable and line.startswith(VOLATILE, line.find(TYPE)):
+                continue
             event = decode_line(line) if line.endswith(b"\n") else None
             if event:
                 yield line, event
