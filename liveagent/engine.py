@@ -16,9 +16,6 @@ from typing import Any, Callable, Protocol
 
 from liveagent import __version__
 from liveagent.events import (
-    EXIT_LIMIT,
-    EXIT_STATUS,
-    EXIT_USAGE,
     JSON,
     Event,
     Finding,
@@ -29,7 +26,7 @@ from liveagent.events import (
     render_time,
     worst,
 )
-from liveagent.heartbeat import Heartbeat
+from liveagent.heartbeat import Heartbeat, attend
 from liveagent.host import Cancelled, Host
 from liveagent.issue import Issuer
 from liveagent.machine import Machine
@@ -92,7 +89,7 @@ class Engine:
     grace: float = GRACE
     # Looks at the machine anew: a step may begin hours after the run did.
     look: Callable[[], Machine] | None = None
-    # Called again and again while a task runs: who hears it no more knows that the engine is stuck.
+    # Called again and again while a task looks or runs: who hears it no more knows that the engine is stuck.
     beat: Callable[[], None] | None = None
 
     def run(self) -> Result:
@@ -219,10 +216,15 @@ class Engine:
 
     def _refuse(self, step: Step, context: Context) -> Outcome | None:
         """The task's guards, on the machine as it is now. None where nothing holds it back."""
-        # Nothing runs yet that a limit could end: only the run's own cancel counts.
-        if self.look:
-            context.machine = self.look()
-        refusals = tuple(step.task.refuse(self.host.cancelled_by(self.cancel), context.machine, step.options))
+
+        def work() -> tuple[Finding, ...]:
+            # Nothing runs yet that a limit could end: only the run's own cancel counts.
+            if self.look:
+                context.machine = self.look()
+            return tuple(step.task.refuse(self.host.cancelled_by(self.cancel), context.machine, step.options))
+
+        # A server full of disks that hang is looked at for minutes.
+        refusals = attend(work, self.beat, self.cancel, self.grace)
         for refusal in refusals:
             context.finding(refusal)
         return Outcome(Verdict.REFUSED, "; ".join(one.summary for one in refusals)) if refusals else None
@@ -263,7 +265,11 @@ class Engine:
                 cancel.end(self.cancel.reason, self.cancel.by_limit)
             elif limit is not None and time.monotonic() > limit:
                 cancel.end(f"{step.task.name} reached its limit of {step.task.limit:g} s", by_limit=True)
-        thread.join(self.grace)
+        given_up = time.monotonic() + self.grace
+        while thread.is_alive() and time.monotonic() < given_up:
+            thread.join(POLL)
+            if self.beat:
+                self.beat()
         if thread.is_alive():
             return self._stuck(step, context, cancel)
         if cancel.by_limit and not any(finding.code == "task.limit" for finding in context.findings):
@@ -378,15 +384,6 @@ def report_faults(emit: Emit, spool: Spool, machine: Machine, plan: Plan) -> Res
     for finding in findings:
         emit(Type.FINDING, finding.encode())
     return finish(emit, spool, machine, started, (), findings)
-
-
-def exit_status(result: Result) -> int:
-    """The exit status of a run by its result."""
-    if any(finding.code.startswith("plan.") for finding in result.findings):
-        return EXIT_USAGE
-    if any(finding.code == "task.limit" for task in result.tasks for finding in task.findings):
-        return EXIT_LIMIT
-    return EXIT_STATUS[result.verdict]
 
 
 def summarize(options: Any) -> str:

@@ -161,6 +161,15 @@ class Result:
         )
 
 
+def exit_status(result: Result) -> int:
+    """The exit status of a run by its result."""
+    if any(finding.code.startswith("plan.") for finding in result.findings):
+        return EXIT_USAGE
+    if any(finding.code == "task.limit" for task in result.tasks for finding in task.findings):
+        return EXIT_LIMIT
+    return EXIT_STATUS[result.verdict]
+
+
 class Type(enum.Enum):
     """The types of event. Durable ones are on disk before anyone is told; the others may be thinned."""
 

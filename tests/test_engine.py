@@ -16,12 +16,11 @@ from liveagent.engine import (
     Countdown,
     Engine,
     Heartbeat,
-    exit_status,
     make_run_id,
     report_faults,
     summarize,
 )
-from liveagent.events import Event, Finding, Result, TaskResult, Type, Verdict, worst
+from liveagent.events import Event, Finding, Result, TaskResult, Type, Verdict, exit_status, worst
 from liveagent.host import Host
 from liveagent.machine import Identity, Live, Machine, Nic
 from liveagent.options import LIST, TEXT, Fault, option
@@ -371,6 +370,37 @@ def test_deadline(bench: Bench) -> None:
 
 
 # -- guards -----------------------------------------------------------------------------------------
+
+
+def test_guards_that_take_long_are_shown_to_be_waited_for(bench: Bench) -> None:
+    """A server full of disks that hang is looked at for minutes: the watchdog must not take that for a dead engine."""
+    beats = threading.Semaphore(0)
+
+    class Slow(Eraser):
+        def refuse(self, host: Host, machine: Machine, options: Any) -> Sequence[Finding]:
+            assert all(beats.acquire(timeout=LONG) for _ in range(3))
+            return ()
+
+    result = bench.engine(make_plan(Slow("slow")), beat=beats.release).run()
+    assert verdicts(result) == [("slow", "pass")]
+
+
+def test_guards_that_never_answer_hold_no_run(bench: Bench) -> None:
+    """One that is told to end, and cannot, is left behind; nothing was begun."""
+    looking, never = threading.Event(), threading.Event()
+
+    class Hangs(Eraser):
+        def refuse(self, host: Host, machine: Machine, options: Any) -> Sequence[Finding]:
+            looking.set()
+            never.wait(LONG)
+            return ()
+
+    task = Hangs("hangs")
+    engine = bench.engine(make_plan(task), grace=0.2)
+    threading.Thread(target=lambda: looking.wait(LONG) and bench.cancel.end("the test")).start()
+    result = engine.run()
+    never.set()
+    assert verdicts(result) == [("hangs", "cancelled")] and task.ran == 0
 
 
 def test_refused(bench: Bench) -> None:

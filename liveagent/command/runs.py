@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from liveagent import cli
-from liveagent.events import EXIT_STATUS, EXIT_USAGE, Result, Type, Verdict
+from liveagent.events import EXIT_USAGE, Result, Type, exit_status
 from liveagent.image import probe_image
 from liveagent.lock import Lock
 from liveagent.records import Disk, Records
@@ -66,9 +66,7 @@ def _render_run(document: Mapping[str, Any]) -> list[str]:
         ended = document["verdict"] or "broken off"
         lines = [f"idle; the last run {document['run']} ended {ended}: {document.get('summary') or ''}".rstrip(": ")]
     else:
-        what = f"running {document['word']}" if document["word"] else "about to run"
-        process = f", process {document['pid']}" if document["pid"] else ""
-        lines = [f"{what}: run {document['run']}{process}"]
+        lines = [f"running {document['word']}: run {document['run']}, process {document['pid']}"]
         for subject, state in document["steps"].items():
             progress = document["progress"].get(subject)
             lines.append(f"  {render_progress(subject, progress) if progress else f'{subject}: {state}'}")
@@ -100,7 +98,7 @@ def attach(records: Records, run: str) -> int:
     except KeyboardInterrupt:
         cli.tell(f"left; the run goes on. `liveagent attach {run}` comes back, `liveagent cancel` stops it")
         return 0
-    return EXIT_STATUS[Verdict(result["verdict"])]
+    return exit_status(Result.decode(result))
 
 
 def follow(records: Records, run: str, hint: str, on_stderr: bool = False) -> Mapping[str, Any]:
@@ -144,7 +142,7 @@ def report(records: Records, run: str, as_json: bool, html: str) -> int:
         cli.print_json(document)
     elif not html:
         print_lines(render_result(document), sys.stdout)
-    return EXIT_STATUS[Result.decode(document).verdict]
+    return exit_status(Result.decode(document))
 
 
 def render_result(document: Mapping[str, Any]) -> list[str]:
