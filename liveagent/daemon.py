@@ -16,6 +16,7 @@ from liveagent.bus.service import Service, Signals
 from liveagent.cmdline import Cmdline
 from liveagent.desk import Desk
 from liveagent.engine import GRACE, Cancel
+from liveagent.heartbeat import attend
 from liveagent.host import Cancelled, CommandError, Host
 from liveagent.lock import BootMark, Busy
 from liveagent.machine import Machine, probe_machine
@@ -56,7 +57,9 @@ class Daemon:
         self.cancel = Cancel()
         self.stopping = threading.Event()
         self._manager = Manager(host, environment)
-        self._desk = Desk(host, places, config, environment, self._say, self._watchers, self._after, self._manager.beat)
+        self._desk = Desk(
+            host, places, config, environment, self._say, self._watchers, self._after_order, self._manager.beat
+        )
         self._bus = Service(self._desk, places.runtime, self._say)
 
     def run(self) -> int:
@@ -69,7 +72,7 @@ class Daemon:
         handlers = {
             signal.SIGTERM: self._stop,
             signal.SIGINT: self._stop,
-            signal.SIGUSR1: lambda: self._cancel("asked to by `liveagent cancel`"),
+            signal.SIGUSR1: self._end_run,
         }
         self._bus.start()
         with handled(handlers):
@@ -95,7 +98,8 @@ class Daemon:
         taken = mark.read()
         host = self._host.cancelled_by(self.stopping)
         self._settle(host)
-        machine = probe_machine(host)
+        # Ready or not, after two minutes the watchdog listens; a server full of disks that hang takes longer.
+        machine = attend(lambda: probe_machine(host), self._manager.beat)
         self._greet(machine)
         for text in close_broken_runs(self._places, machine):
             self._say(text)
@@ -193,9 +197,7 @@ class Daemon:
         while late and time.monotonic() < limit and not self.stopping.is_set():
             self._beat()
             late = ended.drain(1.0)
-        if stays or cancel.is_set():
-            return
-        if self.stopping.is_set():
+        if stays or cancel.is_set() or self.stopping.is_set():
             return
         for line in late:
             self._say(line)
@@ -207,6 +209,11 @@ class Daemon:
             self._host.run(["systemctl", plan.settings.then], timeout=REBOOT_TIMEOUT)
         except CommandError as error:
             self._say(f"Failed to {plan.settings.then}: {error}")
+
+    def _after_order(self, plan: Plan, ended: Ended, cancel: Cancel) -> None:
+        self._after(plan, ended, cancel)
+        if self.stopping.is_set():
+            ended.drain(STOP_DRAIN)
 
     def _go_on(self, machine: Machine, taken: Mapping[str, object]) -> None:
         """The service was started again in the same boot: say how the run ended, start nothing."""
@@ -223,22 +230,8 @@ class Daemon:
     def _fetch(self) -> Request:
         """Everything that was asked for. A config URL has its own limit, which may be longer than the watchdog's."""
         host = self._host.cancelled_by(self.stopping)
-        box: list[Request | BaseException] = []
-
-        def work() -> None:
-            try:
-                box.append(take_request(host, self._config, self._environment, self._say)[0])
-            except BaseException as error:  # raised again by the one who waits
-                box.append(error)
-
-        thread = threading.Thread(target=work, name="request", daemon=True)
-        thread.start()
-        while thread.is_alive():
-            self._manager.beat()
-            thread.join(1.0)
-        if isinstance(box[0], BaseException):
-            raise box[0]
-        return box[0]
+        # Cut short by the host itself, which says so to whoever waits.
+        return attend(lambda: take_request(host, self._config, self._environment, self._say)[0], self._manager.beat)
 
     def _request_at_hand(self) -> tuple[Request, Cmdline]:
         """What was asked for as far as this machine knows it, without the config URL."""
@@ -312,12 +305,17 @@ class Daemon:
         if not self._desk.turns:
             self._manager.beat()
 
-    def _cancel(self, reason: str) -> None:
-        self.cancel.end(reason)
-        self._desk.end(reason)
+    def _end_run(self) -> None:
+        """End what is on; a boot's plan that is not on yet is none of it."""
+        reason = "asked to by `liveagent cancel`"
+        if self._desk.running:
+            self._desk.end(reason)
+        else:
+            self.cancel.end(reason)
 
     def _stop(self) -> None:
-        self._cancel("the service was stopped")
+        self.cancel.end("the service was stopped")
+        self._desk.end("the service was stopped")
         self.stopping.set()
 
 

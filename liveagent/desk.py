@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -11,7 +12,7 @@ from typing import Callable
 from liveagent.engine import Cancel, make_run_id
 from liveagent.events import JSON
 from liveagent.host import Host
-from liveagent.lock import Busy, Lock
+from liveagent.lock import Busy, Keep, Lock
 from liveagent.machine import probe_machine
 from liveagent.order import BadOrder, Order, decode_order
 from liveagent.places import Places
@@ -24,8 +25,10 @@ from liveagent.tasks import Registry
 log = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
-# What a reply may hold, however large the events in it are: far below the 32 MiB of a system bus.
+# What a reply holds, but for an event that is larger by itself; dbus-daemon closes on who sends it more than 32 MiB
+# (max_message_size, dbus-daemon(1)), and that would be us.
 REPLY = 4 * 1024 * 1024
+LARGEST = 24 * 1024 * 1024
 
 
 class Desk:
@@ -69,53 +72,53 @@ class Desk:
     # -- the bus ------------------------------------------------------------------------------------
 
     def submit(self, text: str) -> dict[str, JSON]:
-        """Begin what is ordered; `run`, or why not as `error`, with its `kind`: order, busy."""
+        """Begin what is ordered; `run`, or why not as `error`, with its `kind`: order, busy, lock."""
         try:
             order = decode_order(text)
         except BadOrder as error:
             return {"error": str(error), "kind": "order"}
-        holder = Lock(self._places.runtime).holder()
-        if holder or self.running:
-            return {"error": str(Busy(holder)), "kind": "busy"}
         run = make_run_id(self._host.now())
+        lock = contextlib.ExitStack()
+        try:
+            # From here on everybody sees that it is on, also while it looks at the machine.
+            word = order.tasks or "as booted"
+            keep = lock.enter_context(Lock(self._places.runtime).held(run, word, self._places.runs / run))
+        except Busy as error:
+            return {"error": str(error), "kind": "busy"}
+        except OSError as error:
+            return {"error": f"{error.filename or self._places.runtime}: {error.strerror}", "kind": "lock"}
         self.running, self._cancel = run, Cancel()
         self._own.add(run)
-        self._thread = threading.Thread(target=self._carry_out, args=(run, order), name=f"run-{run}", daemon=True)
-        self._thread.start()
+        work = threading.Thread(target=self._carry_out, args=(run, order, lock, keep), name=f"run-{run}", daemon=True)
+        work.start()
+        self._thread = work
         return {"run": run}
 
     def cancel(self, run: str) -> None:
         """Stop the run that is on ("" is whichever), here or in a command. Raises LookupError, OSError."""
         holder = Lock(self._places.runtime).holder()
-        on = holder.run if holder else self.running
-        if not on or (run and on != run):
+        if holder is None or (run and holder.run != run):
             raise LookupError(f"run {run} is not on" if run else "no run is on")
-        if on == self.running:
+        if holder.run == self.running:
             self.end("asked to over the bus")
-        elif holder:
+        else:
             holder.cancel()
-
-    def status(self) -> dict[str, JSON]:
-        document = self.records.status()
-        if self.running and document["state"] == "idle":
-            # It was taken, and looks at the machine before it begins.
-            document.update(state="running", run=self.running, steps={}, progress={}, verdict=None, undelivered=[])
-            document.update(word="", pid=0)
-        return document
 
     def events(self, run: str, after: int, limit: int) -> list[str]:
         """The next events of a run, as JSON: a page of them, `limit` at most where it is not 0."""
         if run in self._failed:
             raise LookupError(self._failed[run])
-        if run != self.running and self.records.find(run) != run:
+        if self.records.find(run) != run:
             raise LookupError(f"there is no run {run}")
         found: list[str] = []
         size = 0
         for event in self.records.events(run, after, limit or PAGE):
             text = json.dumps(event.encode(), ensure_ascii=False)
-            size += len(text)
+            size += len(text.encode("utf-8", "replace"))
             if found and size > REPLY:
                 break
+            if size > LARGEST:
+                raise LookupError(f"event {event.sequence} of run {run} has {size} bytes, too many for the bus")
             found.append(text)
         return found
 
@@ -130,17 +133,17 @@ class Desk:
         if self._thread:
             self._thread.join(seconds)
 
-    def _carry_out(self, run: str, order: Order) -> None:
+    def _carry_out(self, run: str, order: Order, lock: contextlib.ExitStack, keep: Keep) -> None:
         cancel = self._cancel
         try:
-            # As the command that ordered it saw it: the manager may have been told more since this service began.
-            environment = {**read_environment(self._host), **self._environment}
+            # The manager's may have been set since this process was started with what it had then.
+            environment = {**self._environment, **read_environment(self._host)} if order.as_booted else {}
             request = order.request(self._host.cancelled_by(cancel), self._config, environment, self._say)
             plan = make_plan(request, Registry(self._host), at_boot=False)
             machine = probe_machine(self._host.cancelled_by(cancel))
             session = Session(self._host, self._places, machine, self._say, self._watchers, cancel, beat=self._beat)
             self.turns = True
-            ended = session.run(plan, request, name=run)
+            ended = session.run_held(plan, request, run, keep)
         except Exception as error:  # a run that cannot be begun is said to the one who waits for it
             log.error("Failed to begin run %s", run, exc_info=error)
             self._failed[run] = f"{type(error).__name__}: {error}; nothing was run"
@@ -148,6 +151,7 @@ class Desk:
             return
         finally:
             self.running, self.turns = "", False
+            lock.close()
         try:
             self._after(plan, ended, cancel)
         finally:

@@ -33,12 +33,3 @@ def choose_places(state: str, environment: Mapping[str, str]) -> Places:
     """`--state`, then LIVEAGENT_STATE_DIR, then systemd's STATE_DIRECTORY; LIVEAGENT_RUNTIME_DIR for the lock."""
     chosen = state or environment.get("LIVEAGENT_STATE_DIR") or environment.get("STATE_DIRECTORY", "").split(":")[0]
     return Places(Path(chosen or STATE), Path(environment.get("LIVEAGENT_RUNTIME_DIR") or RUNTIME))
-
-
-def find_run(places: Places, name: str) -> Path | None:
-    """The directory of a run by its name or the beginning of it; "" is the newest."""
-    directories = places.run_directories()
-    if not name:
-        return directories[-1] if directories else None
-    matches = [directory for directory in directories if directory.name.startswith(name)]
-    return matches[0] if len(matches) == 1 else None

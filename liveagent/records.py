@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from liveagent.events import JSON, Event, Type
 from liveagent.lock import Lock
-from liveagent.places import Places, find_run
+from liveagent.places import Places
 from liveagent.report import undelivered
 from liveagent.report.spool import EVENTS, Reader, read_events, read_last
 
@@ -32,7 +32,7 @@ class Records(Protocol):
         """Every run, the newest last: `run`, `tasks`, `verdict`, `summary`."""
 
     def find(self, name: str) -> str:
-        """A run by its name or the beginning of it, "" is the newest; "" where there is none, or several."""
+        """As `choose_run`; the one that is on counts as the newest."""
 
     def events(self, run: str, after: int) -> Sequence[Event]:
         """The next events beyond `after`, a page of them."""
@@ -45,6 +45,16 @@ class Records(Protocol):
 
     def places(self, run: str) -> str:
         """Where the record of a run lies."""
+
+
+def choose_run(runs: Sequence[str], name: str) -> str:
+    """A run by its name or its beginning, "" is the last; "" where there is none, or several."""
+    if not name:
+        return runs[-1] if runs else ""
+    if name in runs:
+        return name
+    matches = [run for run in runs if run.startswith(name)]
+    return matches[0] if len(matches) == 1 else ""
 
 
 class Status:
@@ -118,8 +128,12 @@ class Disk:
         return rows
 
     def find(self, name: str) -> str:
-        directory = find_run(self._places, name)
-        return directory.name if directory else ""
+        runs = [directory.name for directory in self._places.run_directories()]
+        holder = Lock(self._places.runtime).holder()
+        # One that has just been taken has nothing on record yet.
+        if holder and Path(holder.directory).parent == self._places.runs:
+            runs = [*(run for run in runs if run != holder.run), holder.run]
+        return choose_run(runs, name)
 
     def events(self, run: str, after: int, limit: int = PAGE) -> list[Event]:
         return Reader(self._places.runs / run / EVENTS, after).read(min(limit, PAGE))

@@ -13,7 +13,7 @@ from liveagent.boot import Request
 from liveagent.engine import Cancel, Countdown, Engine, make_run_id, report_faults
 from liveagent.events import Result, make_source
 from liveagent.host import Host
-from liveagent.lock import Lock
+from liveagent.lock import Keep, Lock
 from liveagent.machine import Machine, probe_machine
 from liveagent.places import Places
 from liveagent.plan import Plan
@@ -74,28 +74,25 @@ class Session:
     # Called by the engine as long as it turns.
     beat: Callable[[], None] | None = None
 
-    def run(
-        self,
-        plan: Plan,
-        request: Request,
-        before: Callable[[str, Path], None] | None = None,
-        name: str = "",
-    ) -> Ended:
+    def run(self, plan: Plan, request: Request, before: Callable[[str, Path], None] | None = None) -> Ended:
         """Carry a plan out, or report its faults. Raises Busy, OSError (no lock: nothing ran).
 
-        `before(run, directory)` is called under the lock before the first event; what it raises ends it all. `name`
-        is the run's, where somebody has been told of it.
+        `before(run, directory)` is called under the lock before the first event; what it raises ends it all.
         """
-        run = name or make_run_id(self.host.now())
+        run = make_run_id(self.host.now())
         directory = self.places.runs / run
         with Lock(self.places.runtime).held(run, plan.word, directory) as keep:
             if before:
                 before(run, directory)
-            ended = self._run(plan, request, run, directory)
-            if any(finding.code == "task.stuck" for task in ended.result.tasks for finding in task.findings):
-                # It may still be writing: nothing else starts beside it as long as this process lives.
-                keep()
-            return ended
+            return self.run_held(plan, request, run, keep)
+
+    def run_held(self, plan: Plan, request: Request, run: str, keep: Keep) -> Ended:
+        """The same under a lock that the caller holds; `keep()` has it held on after him."""
+        ended = self._run(plan, request, run, self.places.runs / run)
+        if any(finding.code == "task.stuck" for task in ended.result.tasks for finding in task.findings):
+            # It may still be writing: nothing else starts beside it as long as this process lives.
+            keep()
+        return ended
 
     def _run(self, plan: Plan, request: Request, run: str, directory: Path) -> Ended:
         identity = self.machine.identity

@@ -7,6 +7,7 @@ from typing import Any
 
 from liveagent.bus import NAME, PATH, Unanswered
 from liveagent.events import JSON, Event, Type
+from liveagent.records import choose_run
 
 TIMEOUT = 25
 
@@ -25,8 +26,11 @@ class Client:
     def __init__(self) -> None:
         try:
             import pydbus
+            from gi.repository import Gio
 
-            bus = pydbus.SystemBus()
+            bus = pydbus.connect(Gio.dbus_address_get_for_bus_sync(Gio.BusType.SYSTEM, None))
+            # GLib would end this process with the bus, as if somebody had left.
+            bus.con.set_exit_on_close(False)
             # Asked first: a call would start the service, which takes the boot's plan.
             if not bus.dbus.NameHasOwner(NAME):
                 raise NoDaemon("the service does not run (systemctl status liveagent)")
@@ -67,11 +71,9 @@ class Client:
         return [json.loads(row) for row in self._call("Runs")]
 
     def find(self, name: str) -> str:
-        runs = [row["run"] for row in self.history()]
-        if not name:
-            return runs[-1] if runs else ""
-        matches = [run for run in runs if run.startswith(name)]
-        return matches[0] if len(matches) == 1 else ""
+        newest = self.status()["run"]
+        runs = [row["run"] for row in self.history() if row["run"] != newest]
+        return choose_run([*runs, newest] if newest else runs, name)
 
     def events(self, run: str, after: int) -> list[Event]:
         return [Event.decode(json.loads(text)) for text in self._call("Events", "suu", run, after, 0)]

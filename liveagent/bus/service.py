@@ -20,17 +20,25 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AGAIN = 5.0
-# Of events nobody has taken from us yet; whoever needs them all reads the record.
+
+# pydbus logs what a method raises, as a fault of ours; LookupError is what we answer to who asks for what is not there.
+logging.getLogger("pydbus.registration").addFilter(
+    lambda record: not record.exc_info or record.exc_info[0] is not LookupError
+)
+# Signals that the bus has not taken yet, and the characters of the longest; whoever needs all events reads the record.
 WAITING = 500
+LONGEST = 64 * 1024
 
 
 class Face:
     """What the bus sees: names and texts, and no logic. An exception's class is its name on the bus."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, flush: Callable[[Callable[[], None]], None]) -> None:
         from pydbus.generic import signal
 
         self._desk = desk
+        self.flush = flush
+        self.room = threading.Semaphore(WAITING)
         type(self).Event = signal()
 
     Event: Any = None
@@ -42,7 +50,7 @@ class Face:
         self._desk.cancel(run)
 
     def Status(self) -> str:
-        return _render(self._desk.status())
+        return _render(self._desk.records.status())
 
     def Runs(self) -> list[str]:
         return [_render(row) for row in self._desk.records.history()]
@@ -65,7 +73,6 @@ class Service(threading.Thread):
         self._say = say
         self._stopping = threading.Event()
         self._lost = threading.Event()
-        self._waiting = 0
         self._face: Face | None = None
         self._told = ""
         self.named = threading.Event()
@@ -96,7 +103,7 @@ class Service(threading.Thread):
         bus.con.set_exit_on_close(False)
         self._lost.clear()
         bus.con.connect("closed", lambda *_: self._lost.set())
-        self._face = Face(self._desk)
+        self._face = Face(self._desk, lambda done: bus.con.flush(None, lambda *_: done()))
         context = GLib.MainContext.default()
         with bus.publish(NAME, (PATH, self._face, INTERFACE)):
             self.named.set()
@@ -122,15 +129,15 @@ class Service(threading.Thread):
     def emit(self, event: Event) -> bool:
         """Signal an event; False where nobody has taken the last ones, or there is no bus. Never waits."""
         face = self._face
-        if face is None or not self.named.is_set() or self._waiting >= WAITING:
+        text = _render(event.encode())
+        if face is None or not self.named.is_set() or len(text) > LONGEST or not face.room.acquire(blocking=False):
             return False
         from gi.repository import GLib
 
-        self._waiting += 1
-
         def send() -> bool:
-            self._waiting -= 1
-            face.Event(_render(event.encode()))
+            face.Event(text)
+            # GLib takes all it is given, and keeps what the bus does not take: only what has left makes room.
+            face.flush(face.room.release)
             return False
 
         GLib.idle_add(send)

@@ -13,8 +13,8 @@ from liveagent import cli
 from liveagent.boot import BY_HAND, Request, Sections
 from liveagent.bus import MARK as BUS_MARK
 from liveagent.command import runs
-from liveagent.engine import Cancel, exit_status
-from liveagent.events import EXIT_STATUS, EXIT_USAGE, Result, worst
+from liveagent.engine import Cancel
+from liveagent.events import EXIT_STATUS, EXIT_USAGE, Result, Verdict, exit_status, worst
 from liveagent.host import CommandError, Host
 from liveagent.lock import Busy
 from liveagent.machine import Machine, probe_machine
@@ -78,7 +78,8 @@ def run(shell: cli.Shell, given: Given, how: How) -> int:
         cli.ask_for_serial(machine, cli.show_previews(shell, plan, err=True))
     client = find_service(shell)
     if client:
-        return hand_in(client, order, how)
+        # By name, as shown and confirmed: what the service would find now could be another word.
+        return hand_in(client, dataclasses.replace(order, tasks=plan.word, as_booted=False), how)
     if how.detach:
         cli.fail("there is no service to leave it to (systemctl status liveagent); without --detach it runs here")
     return _carry_out(shell, plan, request, machine, how.as_json)
@@ -121,21 +122,26 @@ def find_service(shell: cli.Shell) -> Client | None:
 
 def hand_in(client: Client, order: Order, how: How) -> int:
     """Have the service run it, and watch; who leaves leaves the run alone."""
+    from liveagent.bus.client import NoDaemon
+
+    answer = client.submit(order.encode())
+    if "error" in answer:
+        cli.fail(answer["error"])
+    run = answer["run"]
+    if how.detach:
+        cli.tell(f"run {run} is with the service; `liveagent attach {run}` shows it, `liveagent cancel` stops it")
+        if how.as_json:
+            cli.print_json(answer)
+        return 0
     try:
-        answer = client.submit(order.encode())
-        if "error" in answer:
-            cli.fail(answer["error"])
-        run = answer["run"]
-        if how.detach:
-            cli.tell(f"run {run} is with the service; `liveagent attach {run}` shows it, `liveagent cancel` stops it")
-            if how.as_json:
-                cli.print_json(answer)
-            return 0
         leave = "Ctrl-C leaves, and the run goes on; `liveagent cancel` stops it"
         document = runs.follow(client, run, leave, on_stderr=how.as_json)
     except KeyboardInterrupt:
         cli.tell(f"left; the run goes on. `liveagent attach {run}` comes back, `liveagent cancel` stops it")
-        return 0
+        # How it ends is not known here, and a script must not take that for a pass.
+        return EXIT_STATUS[Verdict.UNKNOWN]
+    except NoDaemon as error:
+        cli.fail(f"{error}; `liveagent attach {run}` shows what became of the run")
     except LookupError as error:
         cli.fail(str(error))
     if how.as_json:

@@ -82,6 +82,19 @@ class Speak(Task):
         return Outcome(Verdict.PASS, f"{count} lines", {"lines": count})
 
 
+class Tidy(Task):
+    """Has something to put away when it is told to end."""
+
+    name = "tidy"
+    summary = "take two seconds to end"
+
+    def run(self, context: Context, options: object) -> Outcome:
+        context.line("at it")
+        context.cancel.wait(600)
+        time.sleep(2)
+        return Outcome(Verdict.CANCELLED, "put away")
+
+
 class Quick(Task):
     name = "quick"
     summary = "be done at once"
@@ -90,9 +103,10 @@ class Quick(Task):
         return Outcome(Verdict.WARN, "done")
 
 
-HOLD, SPEAK, QUICK = Hold(), Speak(), Quick()
+HOLD, SPEAK, QUICK, TIDY = Hold(), Speak(), Quick(), Tidy()
 '''
-ENTRY_POINTS = "[liveagent.tasks]\nhold = bus_tasks:HOLD\nspeak = bus_tasks:SPEAK\nquick = bus_tasks:QUICK\n"
+NAMES = ("hold", "speak", "quick", "tidy")
+ENTRY_POINTS = "\n".join(["[liveagent.tasks]", *(f"{name} = bus_tasks:{name.upper()}" for name in NAMES)])
 
 
 class Bus:

@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from liveagent.events import Event, Type
@@ -87,6 +88,39 @@ def test_a_wrong_order_runs_nothing_and_a_second_one_waits_for_nobody(running: S
     assert second.returncode == 3 and run in second.stderr and "`liveagent cancel` ends it" in second.stderr
     assert running.command("cancel", "20").returncode == 0
     assert running.command("attach").returncode == 130
+
+
+def test_what_was_ordered_is_the_newest_at_once(running: Server) -> None:
+    """Also before anything of it is on record, and for those who ask over the bus."""
+    running.command("run", "quick")
+    run = json.loads(running.command("run", "hold", "--detach", "--json").stdout)["run"]
+    assert running.status()["run"] == run
+    for user in ("", MEMBER):
+        assert running.command("report", user=user).stderr.count(run) == 2
+    running.command("cancel")
+    assert running.command("attach", run[:-1]).returncode == 130
+
+
+def test_a_service_that_is_stopped_waits_for_the_run(running: Server) -> None:
+    """A run by hand has its time to put things away, as the boot's has."""
+    watcher = running.spawn("run", "tidy")
+    read_until(watcher, "at it")
+    running.stop()
+    watcher.communicate(timeout=60)
+    result = json.loads(running.command("report", "--json").stdout)
+    assert result["tasks"][0]["verdict"] == "cancelled" and "put away" in result["summary"]
+
+
+def test_as_booted_runs_what_was_shown(running: Server) -> None:
+    """The command's word, by name: what the service finds in its own environment could be another one."""
+    done = subprocess.run(
+        running.argv("run", "--as-booted", "--json"),
+        env={**running.environment, "SPEEDISO": "quick"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert [task["task"] for task in json.loads(done.stdout)["tasks"]] == ["quick"]
 
 
 def test_without_the_service_it_runs_here(server: Server) -> None:
@@ -185,15 +219,68 @@ def test_a_hundred_thousand_events_and_one_of_ten_megabytes(running: Server) -> 
     assert len(json.loads(said.stdout)["data"][0]) == 1000
 
 
+def test_an_event_that_no_bus_takes(server: Server) -> None:
+    """dbus-daemon closes on who sends more than 32 MiB: it is said, and the daemon keeps its name."""
+    run = "20260102T030405Z-1a2b3c"
+    write_record(server, run, {"line": "x" * (33 << 20), "command": ""}, END)
+    server.start()
+    server.wait_for_name()
+    said = call(server, "call", NAME, PATH, NAME, "Events", "suu", run, "0", "1")
+    assert said.returncode != 0 and "too many for the bus" in said.stderr
+    assert (
+        len(json.loads(call(server, "call", NAME, PATH, NAME, "Events", "suu", run, "1", "1").stdout)["data"][0]) == 1
+    )
+
+
+def test_a_long_record_holds_up_nobody(running: Server) -> None:
+    """Asked as often as somebody who watches asks: of 60 MB that are not delivered yet, each look reads little."""
+    run = "20260102T030405Z-1a2b3c"
+    write_record(running, run, *({"line": f"{number} {'x' * 400}", "command": ""} for number in range(100_000)))
+    receivers = running.directory / "state" / "runs" / run / "receivers.json"
+    receivers.write_text(json.dumps({"callback": ["http://127.0.0.1:9/"]}))
+    questions = (["Status"], ["Runs"], ["Events", "suu", run, "50000", "10"])
+    for words in questions:
+        call(running, "call", NAME, PATH, NAME, *words)
+    assert running.process
+    spent = psutil.Process(running.process.pid).cpu_times
+    before = spent().user
+    for _ in range(10):
+        for words in questions:
+            assert call(running, "call", NAME, PATH, NAME, *words).returncode == 0
+    # To read all of it takes a second and more; thirty times a second of processor time would be a stall.
+    assert spent().user - before < 3
+
+
+def test_a_bus_that_takes_nothing_holds_no_run(running: Server, bus: Bus) -> None:
+    """The bus itself stands still: the run goes on and ends, and afterwards the daemon answers as before."""
+    running.command("run", "speak", "--detach")
+    assert bus.process
+    bus.process.send_signal(signal.SIGSTOP)
+    try:
+        assert running.command("attach").returncode == 0
+    finally:
+        bus.process.send_signal(signal.SIGCONT)
+    assert call(running, "call", NAME, PATH, NAME, "Status").returncode == 0
+
+
+def test_who_loses_the_bus_is_not_told_that_it_passed(running: Server, bus: Bus) -> None:
+    watcher = running.spawn("run", "hold")
+    read_until(watcher, "holding on")
+    bus.stop()
+    _, said = watcher.communicate(timeout=60)
+    assert watcher.returncode == 3 and "`liveagent attach " in said
+    assert running.status()["state"] == "running"
+    assert running.command("cancel").returncode == 0
+    assert running.command("attach").returncode == 130
+
+
 def test_a_client_that_stopped_reading_slows_nobody(running: Server) -> None:
     """A terminal that was stopped with Ctrl-S, and one on the bus: the task says as much as without them."""
     alone = json.loads(running.command("run", "speak", "--json").stdout)["tasks"][0]["data"]["lines"]
     listener = subprocess.Popen(
-        ["busctl", "--system", "monitor", NAME],
-        env=running.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        ["gdbus", "monitor", "--system", "--dest", NAME], env=running.environment, stdout=subprocess.PIPE, text=True
     )
+    read_until(listener, "is owned by")
     watcher = running.spawn("attach")
     running.command("run", "speak", "--detach")
     for process in (listener, watcher):

@@ -91,7 +91,7 @@ def test_two_attach_see_the_same_and_a_third_cancels(guest: Guest) -> None:
                 terminal.screen.wait_for("holding on to it", 60)
             owner.type("\x03")
             owner.screen.wait_for("comes back", 30)
-            assert owner.wait(30) == 0
+            assert owner.wait(30) == 3
             assert status(guest)["state"] == "running"
             assert "asked run" in guest.attempt("liveagent cancel").stderr
             for terminal in (one, two):
@@ -163,10 +163,16 @@ def test_the_word_is_read_of_the_managers_environment(guest: Guest) -> None:
 
 
 def test_a_name_that_is_asked_for_starts_the_service(guest: Guest) -> None:
-    """Activation; `liveagent status` itself starts nothing."""
+    """Activation, where the unit is enabled; `liveagent status` itself starts nothing."""
     guest.run(f"systemctl stop {UNIT}")
     guest.run("liveagent status")
     assert guest.attempt(f"systemctl is-active {UNIT}").stdout.strip() == "inactive"
+    guest.run(f"systemctl disable {UNIT}")
+    asked = "busctl --system call org.freedesktop.DBus / org.freedesktop.DBus StartServiceByName su"
+    for user in ("root", "stranger"):
+        assert guest.attempt(f"setpriv --reuid={user} --clear-groups {asked} {NAME} 0").returncode != 0
+    assert guest.attempt(f"systemctl is-active {UNIT}").stdout.strip() == "inactive"
+    guest.run(f"systemctl enable {UNIT}")
     guest.run(f"busctl --system call {NAME} {PATH} {NAME} Status", timeout=60)
     guest.run(f"until systemctl is-active {UNIT}; do sleep .2; done", timeout=60)
 
