@@ -28,9 +28,8 @@ class Client:
             import pydbus
             from gi.repository import Gio
 
+            # A connection of our own: with the one that it shares, GLib ends the process when the bus goes.
             bus = pydbus.connect(Gio.dbus_address_get_for_bus_sync(Gio.BusType.SYSTEM, None))
-            # GLib would end this process with the bus, as if somebody had left.
-            bus.con.set_exit_on_close(False)
             # Asked first: a call would start the service, which takes the boot's plan.
             if not bus.dbus.NameHasOwner(NAME):
                 raise NoDaemon("the service does not run (systemctl status liveagent)")

@@ -97,10 +97,8 @@ class Service(threading.Thread):
         import pydbus
         from gi.repository import Gio, GLib
 
-        # A connection of our own: the one that GLib shares stays the dead one after the bus was restarted.
+        # A connection of our own: the one that GLib shares ends the process when the bus goes.
         bus = pydbus.connect(Gio.dbus_address_get_for_bus_sync(Gio.BusType.SYSTEM, None))
-        # GLib would end the process with the bus.
-        bus.con.set_exit_on_close(False)
         self._lost.clear()
         bus.con.connect("closed", lambda *_: self._lost.set())
         self._face = Face(self._desk, lambda done: bus.con.flush(None, lambda *_: done()))
