@@ -13,7 +13,7 @@ import pytest
 from .guest import Guest
 from .lab import Lab
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(600)]
 
 TASKS = "/etc/liveagent/tasks.d"
 HOLD = """#!/bin/sh
@@ -73,12 +73,14 @@ def main_pid(guest: Guest) -> str:
     return guest.run(f"systemctl show --value --property MainPID {UNIT}").strip()
 
 
+@pytest.mark.vm
 def test_the_service_has_its_name_and_is_watched(guest: Guest) -> None:
     assert guest.run(f"busctl --system status {NAME} | grep '^PID='").strip() == f"PID={main_pid(guest)}"
     assert guest.run(f"systemctl show --value --property WatchdogUSec {UNIT}").strip() == "5min"
     assert "Submit" in guest.run(f"busctl --system introspect {NAME} {PATH}")
 
 
+@pytest.mark.vm
 def test_two_attach_see_the_same_and_a_third_cancels(guest: Guest) -> None:
     """On terminals of 80 columns; who leaves with Ctrl-C is told how to come back, and the run goes on."""
     with guest.open_terminal("liveagent run hold", "ssh-owner") as owner:
@@ -100,6 +102,7 @@ def test_two_attach_see_the_same_and_a_third_cancels(guest: Guest) -> None:
     assert status(guest)["state"] == "idle"
 
 
+@pytest.mark.vm
 def test_a_daemon_that_is_killed_comes_back_and_says_so(guest: Guest) -> None:
     run, before = begin(guest, "hold"), main_pid(guest)
     with guest.open_terminal(f"liveagent attach {run}", "ssh-killed") as terminal:
@@ -116,6 +119,7 @@ def test_a_daemon_that_is_killed_comes_back_and_says_so(guest: Guest) -> None:
     assert status(guest)["state"] == "idle"
 
 
+@pytest.mark.vm_long
 def test_memory_that_is_exhausted_takes_the_child(guest: Guest) -> None:
     """The agent steps before its children with the kernel's OOM killer."""
     before = main_pid(guest)
@@ -126,6 +130,7 @@ def test_memory_that_is_exhausted_takes_the_child(guest: Guest) -> None:
     assert "Killed process" in guest.run("dmesg | grep -i 'killed process'") and "(tail)" in guest.run("dmesg")
 
 
+@pytest.mark.vm_long
 def test_a_restart_ends_the_run_in_order(guest: Guest) -> None:
     run = begin(guest, "hold")
     guest.run(f"systemctl restart {UNIT}", timeout=120)
@@ -133,6 +138,7 @@ def test_a_restart_ends_the_run_in_order(guest: Guest) -> None:
     assert found["verdict"] == "cancelled" and "the service was stopped" in json.dumps(found)
 
 
+@pytest.mark.vm
 def test_who_may_look_and_who_may_not(guest: Guest) -> None:
     run = begin(guest, "hold")
     looked = guest.run("setpriv --reuid=looker --regid=looker --init-groups liveagent status --json")
@@ -151,6 +157,7 @@ def test_who_may_look_and_who_may_not(guest: Guest) -> None:
     assert report(guest, run)["verdict"] == "cancelled"
 
 
+@pytest.mark.vm_long
 def test_the_word_is_read_of_the_managers_environment(guest: Guest) -> None:
     guest.run("systemctl set-environment SPEEDISO=hello")
     try:
@@ -162,6 +169,7 @@ def test_the_word_is_read_of_the_managers_environment(guest: Guest) -> None:
     assert "idle" in guest.run("liveagent plan")
 
 
+@pytest.mark.vm_long
 def test_a_name_that_is_asked_for_starts_the_service(guest: Guest) -> None:
     """Activation, where the unit is enabled; `liveagent status` itself starts nothing."""
     guest.run(f"systemctl stop {UNIT}")
