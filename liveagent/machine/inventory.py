@@ -73,20 +73,20 @@ class Inventory:
 
 # Each fills the field of its name. Seconds: what a large machine needs, times some.
 COLLECTORS: tuple[Job[Any], ...] = (
-    Job("identity", lambda look: probe_identity(look.host), 10.0),
-    Job("system", probe_system, 10.0),
-    Job("cpu", probe_cpu, 20.0),
-    Job("memory", probe_memory, 30.0),
+    Job("identity", lambda look: probe_identity(look.host), 30.0),
+    Job("system", probe_system, 30.0),
+    Job("cpu", probe_cpu, 60.0),
+    Job("memory", probe_memory, 60.0),
     Job("clock", probe_clock, 30.0),
     Job("kernel_log", probe_kernel_log, 60.0),
     # Two hundred drives that all hang take three minutes.
     Job("disks", probe_devices, 240.0),
     Job("nics", probe_interfaces, 60.0),
     Job("lldp", probe_known_neighbours, 30.0),
-    Job("pci", probe_pci, 20.0),
+    Job("pci", probe_pci, 60.0),
     Job("layers", lambda look: probe_layers(look.host), 60.0),
     Job("live", lambda look: probe_live(look.host), 30.0),
-    Job("md", probe_md, 10.0),
+    Job("md", probe_md, 30.0),
     Job("raid", probe_raid_controllers, 180.0),
     # A BMC that answers slowly is asked several hundred questions; one that does not answer, a single one.
     Job("bmc", probe_bmc, 180.0),
