@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
 
 
 def test_inventory_names_every_disk(idle_guest: Guest, idle_disks: dict[str, Disk]) -> None:
-    text = idle_guest.run("liveagent inventory --json")
+    text = idle_guest.run("liveagent inventory --json", timeout=240)
     assert all(disk.serial in text for disk in idle_disks.values())
 
 
@@ -93,7 +93,7 @@ def test_disk_that_is_pulled_in_mid_wipe_is_unknown(idle_guest: Guest, idle_disk
 
 
 def test_record_gives_a_machine_for_the_suite(lab: Lab, idle_guest: Guest) -> None:
-    idle_guest.run("liveagent record /run/lab/recorded", timeout=180)
+    idle_guest.run("liveagent record /run/lab/recorded", timeout=400)
     recorded: Path = lab.results / "recorded"
     idle_guest.fetch_tree("/run/lab/recorded", recorded)
     files = [path for path in recorded.rglob("*") if path.is_file()]
