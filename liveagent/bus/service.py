@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -20,25 +21,24 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AGAIN = 5.0
+# How many events are signalled at once, and the characters of the longest; whoever needs all of them asks for them.
+BATCH = 100
+LONGEST = 64 * 1024
 
 # pydbus logs what a method raises, as a fault of ours; LookupError is what we answer to who asks for what is not there.
 logging.getLogger("pydbus.registration").addFilter(
     lambda record: not record.exc_info or record.exc_info[0] is not LookupError
 )
-# Signals that the bus has not taken yet, and the characters of the longest; whoever needs all events reads the record.
-WAITING = 500
-LONGEST = 64 * 1024
 
 
 class Face:
     """What the bus sees: names and texts, and no logic. An exception's class is its name on the bus."""
 
-    def __init__(self, desk: Desk, flush: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, desk: Desk, flush: Callable[[None], object]) -> None:
         from pydbus.generic import signal
 
         self._desk = desk
         self.flush = flush
-        self.room = threading.Semaphore(WAITING)
         type(self).Event = signal()
 
     Event: Any = None
@@ -101,7 +101,7 @@ class Service(threading.Thread):
         bus = pydbus.connect(Gio.dbus_address_get_for_bus_sync(Gio.BusType.SYSTEM, None))
         self._lost.clear()
         bus.con.connect("closed", lambda *_: self._lost.set())
-        self._face = Face(self._desk, lambda done: bus.con.flush(None, lambda *_: done()))
+        self._face = Face(self._desk, bus.con.flush_sync)
         context = GLib.MainContext.default()
         with bus.publish(NAME, (PATH, self._face, INTERFACE)):
             self.named.set()
@@ -124,22 +124,19 @@ class Service(threading.Thread):
 
             GLib.MainContext.default().wakeup()
 
-    def emit(self, event: Event) -> bool:
-        """Signal an event; False where nobody has taken the last ones, or there is no bus. Never waits."""
+    def emit(self, events: Sequence[Event]) -> None:
+        """Signal events, and wait until they have left: GLib would keep whatever a bus that hangs does not take."""
         face = self._face
-        text = _render(event.encode())
-        if face is None or not self.named.is_set() or len(text) > LONGEST or not face.room.acquire(blocking=False):
-            return False
+        if face is None or not self.named.is_set() or not events:
+            return
         from gi.repository import GLib
 
-        def send() -> bool:
-            face.Event(text)
-            # GLib takes all it is given, and keeps what the bus does not take: only what has left makes room.
-            face.flush(face.room.release)
-            return False
-
-        GLib.idle_add(send)
-        return True
+        for text in (_render(event.encode()) for event in events):
+            if len(text) <= LONGEST:
+                face.Event(text)
+        # The bus may go meanwhile, which the loop above finds out by itself.
+        with contextlib.suppress(GLib.Error):
+            face.flush(None)
 
 
 class Signals(Sink):
@@ -150,9 +147,8 @@ class Signals(Sink):
         self._service = service
 
     def run_once(self) -> bool:
-        events = self.reader.read()
-        for event in events:
-            self._service.emit(event)
+        events = self.reader.read(BATCH)
+        self._service.emit(events)
         if events:
             self._took(events[-1].sequence)
         return bool(events)

@@ -49,7 +49,7 @@ CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configurat
 
 # A package of tasks, as an operator might bring one.
 TASKS = '''
-from liveagent.events import Verdict
+from liveagent.events import Finding, Verdict
 from liveagent.tasks import Context, Outcome, Task
 import time
 
@@ -95,6 +95,18 @@ class Tidy(Task):
         return Outcome(Verdict.CANCELLED, "put away")
 
 
+class Many(Task):
+    """More findings than signals may wait."""
+
+    name = "many"
+    summary = "find a lot"
+
+    def run(self, context: Context, options: object) -> Outcome:
+        for number in range(700):
+            context.finding(Finding("test.many", Verdict.PASS, "sda", str(number)))
+        return Outcome(Verdict.PASS, "done")
+
+
 class Quick(Task):
     name = "quick"
     summary = "be done at once"
@@ -103,9 +115,9 @@ class Quick(Task):
         return Outcome(Verdict.WARN, "done")
 
 
-HOLD, SPEAK, QUICK, TIDY = Hold(), Speak(), Quick(), Tidy()
+HOLD, SPEAK, QUICK, TIDY, MANY = Hold(), Speak(), Quick(), Tidy(), Many()
 '''
-NAMES = ("hold", "speak", "quick", "tidy")
+NAMES = ("hold", "speak", "quick", "tidy", "many")
 ENTRY_POINTS = "\n".join(["[liveagent.tasks]", *(f"{name} = bus_tasks:{name.upper()}" for name in NAMES)])
 
 
