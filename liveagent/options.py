@@ -47,13 +47,15 @@ class Fault:
 class Kind:
     """How a word becomes a value; `name` is what help and errors call it.
 
-    `words` are those that a shell completes; `names_disks`: a list in which disks may be named as well.
+    `words` are those that a shell completes; `names_disks`: a list in which disks may be named as well. `names_path`: a
+    URL, or a path from where it was typed.
     """
 
     name: str
     parse: Callable[[str], Any]
     words: tuple[str, ...] = ()
     names_disks: bool = False
+    names_path: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +137,11 @@ def parse_url(word: str) -> str:
     if any(character.isspace() or not character.isprintable() for character in url):
         raise BadValue(f"{shown} is not a URL: there is a space or a line's end in it")
     return url
+
+
+def is_url(word: str) -> bool:
+    """Whether a word that may be a URL or a path is the former."""
+    return "://" in word
 
 
 def parse_urls(word: str) -> tuple[str, ...]:

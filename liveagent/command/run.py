@@ -18,7 +18,7 @@ from liveagent.events import EXIT_STATUS, EXIT_USAGE, Result, Verdict, exit_stat
 from liveagent.host import CommandError, Host
 from liveagent.lock import Busy
 from liveagent.machine import Machine, probe_machine
-from liveagent.options import Fault, Setting, make_name, rows, suggest
+from liveagent.options import Fault, Setting, is_url, make_name, rows, suggest
 from liveagent.order import Order
 from liveagent.plan import Plan, make_plan
 from liveagent.report.sink import Sink
@@ -90,12 +90,22 @@ def make_order(given: Given, registry: Registry) -> tuple[Order, list[Fault]]:
     # As booted, the tasks are not known yet: an option then belongs to every task that has it.
     names = registry.names() if given.as_booted else [name.strip() for name in given.tasks.split(",")]
     by_hand, faults = parse_extra(given.extra, names, registry)
-    settings = {section: {name: one.value for name, one in words.items()} for section, words in by_hand.items()}
+    settings = {
+        section: {name: _place(registry, section, name, one.value) for name, one in words.items()}
+        for section, words in by_hand.items()
+    }
     for key in ("callback", "then"):
         value = getattr(given, key)
         if value:
             settings.setdefault("agent", {})[key] = value
     return Order(given.tasks, given.as_booted, settings), faults
+
+
+def _place(registry: Registry, section: str, name: str, value: str) -> str:
+    """A value that names a path, as one that the service finds as well: it works in another directory."""
+    task = registry.find(section)
+    names_path = isinstance(task, Task) and any(row.name == name and row.kind.names_path for row in rows(task.Options))
+    return os.path.abspath(value) if names_path and value and not is_url(value) else value
 
 
 def read_boot_environment(host: Host) -> Mapping[str, str]:

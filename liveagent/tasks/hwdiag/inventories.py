@@ -11,8 +11,8 @@ from typing import Callable
 
 from liveagent.events import JSON
 from liveagent.machine.inventory import FORM
+from liveagent.options import is_url
 from liveagent.tasks import Context
-from liveagent.tasks.hwdiag.options import is_url
 from liveagent.tasks.hwdiag.source import BadSource, decode, parse_json, read_source, show
 
 FILE = "inventory.json"

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from liveagent.options import Kind, choice, option, parse_url
-
-
-def is_url(word: str) -> bool:
-    return "://" in word
+from liveagent.options import Kind, choice, is_url, option, parse_url
 
 
 def parse_source(word: str) -> str:
@@ -16,7 +12,7 @@ def parse_source(word: str) -> str:
     return parse_url(word) if is_url(word) else word
 
 
-DOCUMENT = Kind("URL|FILE", parse_source)
+DOCUMENT = Kind("URL|FILE", parse_source, names_path=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +21,7 @@ class HwdiagOptions:
         DOCUMENT, "", "what was ordered, as YAML or JSON; `liveagent inventory --as-expectation` makes one"
     )
     compare: str = option(
-        Kind("URL|DIR", parse_source),
+        Kind("URL|DIR", parse_source, names_path=True),
         "",
         "inventories of like machines, and of this one from before, to find what differs",
     )

@@ -7,11 +7,10 @@ import json
 from liveagent.document import unique
 from liveagent.events import JSON
 from liveagent.fetch import NotHad, NotYet, get, keep_trying
-from liveagent.options import BadValue, parse_url
+from liveagent.options import BadValue, is_url, parse_url
 from liveagent.plain_yaml import BadYAML, make_plain, parse_yaml
 from liveagent.scrub import make_printable, scrub_url
 from liveagent.tasks import Context
-from liveagent.tasks.hwdiag.options import is_url
 
 # A person writes a few hundred lines; PyYAML reads some hundred kilobytes a second.
 SIZE_LIMIT = 256 * 1024
