@@ -43,7 +43,7 @@ class Difference:
     detail: str = ""
 
 
-def compare(expected: Fields, document: JSON) -> list[Difference]:
+def compare(expected: Fields, document: Mapping[str, JSON]) -> list[Difference]:
     """Every place that something was ordered of, held or not, in the order of the expectation. Pure."""
     return list(_Comparison(Notes(document)).fields(expected, document, "", ""))
 

@@ -8,7 +8,7 @@ from liveagent.events import JSON, Finding, Verdict
 from liveagent.tasks.hwdiag.check import Code
 from liveagent.tasks.hwdiag.facts import SINGLE, Field, How, render
 from liveagent.tasks.hwdiag.notes import Notes
-from liveagent.tasks.hwdiag.parts import Item, dig, is_unknown, list_parts, make_label
+from liveagent.tasks.hwdiag.parts import Item, dig, list_parts, make_label
 from liveagent.tasks.hwdiag.quantity import is_number
 from liveagent.tasks.hwdiag.versions import compare_versions
 
@@ -26,10 +26,27 @@ CODES = (GONE, LESS, OLDER, GROWN, NEW, SWAPPED, CHANGED)
 
 # Lists whose parts are told apart by `id`, what people call one, and what of it is watched.
 WATCHED: Mapping[str, tuple[str, tuple[Field, ...]]] = {
-    "memory.dimms": ("DIMM", (Field("size", "size", How.AMOUNT), Field("serial", "serial"))),
-    "disks": ("disk", (Field("firmware", "firmware", How.VERSION), Field("slot", "slot"))),
+    "cpu.packages": ("CPU", (Field("model", "model"), Field("cores", "cores", How.AMOUNT))),
+    "memory.dimms": (
+        "DIMM",
+        (
+            Field("serial", "serial"),
+            Field("size", "size", How.AMOUNT),
+            Field("configured", "MT/s", How.SPEED),
+        ),
+    ),
+    "disks": (
+        "disk",
+        (
+            Field("firmware", "firmware", How.VERSION),
+            Field("slot", "slot"),
+            Field("link.speed", "link speed", How.SPEED),
+        ),
+    ),
     "nics": ("NIC", (Field("firmware", "firmware", How.VERSION), Field("speed_mbit", "Mbit/s", How.SPEED))),
     "pci": ("PCI device", (Field("link.speed", "GT/s", How.SPEED), Field("link.width", "lanes", How.SPEED))),
+    "raid": ("RAID controller", (Field("firmware", "firmware", How.VERSION),)),
+    "power_supplies": ("power supply", (Field("serial", "serial"),)),
 }
 # Counters that only ever grow, and what is counted.
 COUNTERS: Mapping[str, tuple[Field, ...]] = {
@@ -61,7 +78,7 @@ def find(document: Mapping[str, JSON], before: Mapping[str, JSON]) -> list[Findi
 
 def _compare_single(document: Mapping[str, JSON], before: Mapping[str, JSON], since: str) -> Iterator[Finding]:
     for field in SINGLE:
-        now, then = dig(document, field.path), dig(before, field.path)
+        now, then = field.read(document), field.read(before)
         yield from _compare_values(field, "", field.name, now, then, since)
 
 
@@ -88,9 +105,7 @@ def _compare_part(
 ) -> Iterator[Finding]:
     label = make_label(now)
     for field in fields:
-        yield from _compare_values(
-            field, f"{noun} {label}: ", label, dig(now, field.path), dig(then, field.path), since
-        )
+        yield from _compare_values(field, f"{noun} {label}: ", label, field.read(now), field.read(then), since)
     for field in counters:
         count, earlier = dig(now, field.path), dig(then, field.path)
         # One that is smaller was set to nothing in between: what it would have shown is not known.
@@ -100,7 +115,7 @@ def _compare_part(
 
 
 def _compare_values(field: Field, prefix: str, part: str, now: JSON, then: JSON, since: str) -> Iterator[Finding]:
-    if is_unknown(now) or is_unknown(then) or now == then:
+    if now is None or then is None or now == then:
         return
     code = CHANGED
     if field.how is How.VERSION and compare_versions(str(now), str(then)) == -1:

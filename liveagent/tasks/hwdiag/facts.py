@@ -16,6 +16,7 @@ from liveagent.report.lines import render_bytes
 from liveagent.tasks.hwdiag.condition import render_value
 from liveagent.tasks.hwdiag.notes import Notes
 from liveagent.tasks.hwdiag.parts import Item, describe, dig, is_unknown, list_parts
+from liveagent.tasks.hwdiag.quantity import is_number
 
 
 class How(enum.Enum):
@@ -29,11 +30,21 @@ class How(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """One value, by its path below the part, and what people call it."""
+    """One value, by its path below the part, and what people call it.
+
+    `dated`: the path of its date, which stands with it: some makers never change the version.
+    """
 
     path: str
     name: str
     how: How = How.SAME
+    dated: str = ""
+
+    def read(self, part: JSON) -> JSON:
+        """The value, with its date where it has one; None where it is not known."""
+        value = dig(part, self.path)
+        date = dig(part, self.dated) if self.dated else None
+        return None if is_unknown(value) else value if is_unknown(date) else f"{value} ({date})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,27 +62,26 @@ class Parts:
 
 
 SINGLE = (
-    Field("identity.product", "product"),
-    Field("system.bios_version", "BIOS", How.VERSION),
+    Field("system.bios_version", "BIOS", How.VERSION, dated="system.bios_date"),
     Field("system.boot_mode", "boot mode"),
     Field("system.secure_boot", "Secure Boot"),
-    Field("cpu.model", "CPU model"),
-    Field("cpu.sockets", "CPU sockets", How.AMOUNT),
-    Field("cpu.cores", "CPU cores", How.AMOUNT),
-    Field("cpu.threads", "CPU threads", How.AMOUNT),
+    Field("system.tpm", "TPM"),
     Field("cpu.microcode", "microcode", How.VERSION),
+    Field("cpu.smt", "SMT"),
+    Field("cpu.turbo", "turbo"),
     Field("cpu.governor", "CPU governor"),
-    Field("memory.total", "memory", How.AMOUNT),
-    Field("memory.ecc", "ECC mode"),
+    Field("memory.ecc", "ECC"),
     Field("bmc.firmware", "BMC firmware", How.VERSION),
 )
+_LINK = (Field("link.speed", "link speed", How.SPEED), Field("link.lanes", "lanes", How.SPEED))
 LISTS = (
-    Parts("memory.dimms", "DIMM", ("slot",), (Field("size", "size"), Field("speed", "speed", How.SPEED))),
-    Parts("disks", "disk", ("kind", "size"), (Field("model", "model"),)),
+    Parts("cpu.packages", "CPU", ("id",), (Field("model", "model"), Field("cores", "cores", How.AMOUNT))),
+    Parts("memory.dimms", "DIMM", ("id",), (Field("size", "size", How.AMOUNT), Field("configured", "MT/s", How.SPEED))),
+    Parts("disks", "disk", ("kind", "size"), (Field("model", "model"), *_LINK)),
     Parts("disks", "disk", ("model",), (Field("firmware", "firmware", How.VERSION),), counted=False),
     Parts("nics", "NIC", ("driver",), (Field("firmware", "firmware", How.VERSION),)),
     Parts("nics", "NIC", ("bus",), (Field("speed_mbit", "Mbit/s", How.SPEED),), counted=False),
-    # What sits at an address: disks and NICs are counted above, and chips of the board are not ordered.
+    # Disks and NICs are counted above, and nobody orders the chips of a board.
     Parts(
         "pci",
         "PCI device",
@@ -81,6 +91,7 @@ LISTS = (
     ),
     Parts("raid", "RAID controller", ("model",), (Field("firmware", "firmware", How.VERSION),)),
     Parts("gpus", "GPU", ("name",), (Field("vbios", "VBIOS", How.VERSION),)),
+    Parts("power_supplies", "power supply", ("max_watts",)),
 )
 
 
@@ -116,18 +127,21 @@ class Fact:
 
 
 def render(value: JSON, name: str) -> str:
-    """A value as people say it; of memory and disks in their units."""
-    if name in ("memory", "size") and isinstance(value, (int, float)) and not isinstance(value, bool):
+    """A value as people say it, by what it is called."""
+    if is_number(value) and name == "size":
         return render_size(int(value))
-    return render_value(value)
+    if is_number(value) and name == "link speed":
+        return f"{value / 10**9:g} G/s"
+    return f"{render_value(value)} W" if name == "max_watts" else render_value(value)
 
 
 def render_size(size: int) -> str:
-    """Memory in whole GiB or MiB, drives as on their labels."""
-    for unit, factor in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20)):
+    """Memory in whole GiB (small modules in MiB), drives as on their labels."""
+    for unit, factor in (("TiB", 2**40), ("GiB", 2**30)):
         if size >= factor and size % factor == 0:
             return f"{size // factor} {unit}"
-    return render_bytes(size)
+    is_small = 2**20 <= size < 2**30 and size % 2**20 == 0
+    return f"{size // 2**20} MiB" if is_small else render_bytes(size)
 
 
 class Facts:
@@ -147,8 +161,8 @@ class Facts:
 
     def _single(self) -> Iterator[Fact]:
         for field in SINGLE:
-            value = dig(self._document, field.path)
-            if not is_unknown(value):
+            value = field.read(self._document)
+            if value is not None:
                 yield Fact(Key(field.path, field.name), field.how, (value,), field.name)
 
     def _listed(self) -> Iterator[Fact]:
@@ -168,8 +182,8 @@ def _list_kind(parts: Parts, kind: str, items: Sequence[Item]) -> Iterator[Fact]
     if parts.counted:
         yield Fact(Key(parts.path, parts.name, kind, is_count=True), How.AMOUNT, (len(items),), where)
     for field in parts.fields:
-        values = [dig(item, field.path) for item in items]
-        if not any(is_unknown(value) for value in values):
+        values = [field.read(item) for item in items]
+        if None not in values:
             key = Key(parts.path, parts.name, kind, field.name)
             yield Fact(key, field.how, tuple(sorted(values, key=_order)), where)
 

@@ -15,6 +15,10 @@ NOT_PARTS: Mapping[str, Callable[[Item], bool]] = {
     "disks": lambda item: bool(
         item.get("live_medium") or item.get("virtual_media") or item.get("kind") in ("loop", "iscsi", "nbd", "rbd")
     ),
+    # An empty slot.
+    "memory.dimms": lambda item: not item.get("size"),
+    # What many boards have in their table, and nobody ever filled in.
+    "power_supplies": lambda item: item.get("present") is False or item.get("is_described") is False,
     # Bonds and bridges, VLANs, tunnels: nothing of hardware is behind them.
     "nics": lambda item: not item.get("bus"),
 }

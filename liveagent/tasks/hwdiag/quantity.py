@@ -29,6 +29,8 @@ FIELD_UNITS: Mapping[str, str] = {
     "_mbit": "Mbit/s",
     "_mts": "MT/s",
     "_mhz": "MHz",
+    "memory.dimms.speed": "MT/s",
+    "memory.dimms.configured": "MT/s",
     "pci.link.speed": "GT/s",
     "pci.link.speed_max": "GT/s",
 }

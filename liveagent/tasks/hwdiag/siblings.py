@@ -92,17 +92,17 @@ def _compare(key: Key, own: Facts, theirs: Sequence[Facts], policy: Policy) -> _
     least = policy.limit(LEAST)
     if mine is None or len(facts) < max(1, least):
         return None
-    counted = collections.Counter(fact.vote for fact in facts)
-    by_vote = {fact.vote: fact for fact in facts}
+    votes = [fact.vote for fact in facts]
+    counted, by_vote = collections.Counter(votes), dict(zip(votes, facts))
     newest = _find_newest(mine, list(by_vote.values()))
     if newest:
         return _Deviation(OLDER, mine, newest, counted[newest.vote], len(facts))
-    top, votes = counted.most_common(1)[0]
-    if top == mine.vote or votes < least or 100 * votes < policy.limit(MAJORITY) * len(facts):
+    top, most = counted.most_common(1)[0]
+    if top == mine.vote or most < least or 100 * most < policy.limit(MAJORITY) * len(facts):
         return None
     other = by_vote[top]
     # Where there are more or fewer of them, that is said, and not that their list is another.
-    return _Deviation(_choose_code(mine, other), mine, other, votes, len(facts)) if _same_number(mine, other) else None
+    return _Deviation(_choose_code(mine, other), mine, other, most, len(facts)) if _same_number(mine, other) else None
 
 
 def _find_newest(mine: Fact, facts: Sequence[Fact]) -> Fact | None:

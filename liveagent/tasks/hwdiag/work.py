@@ -44,6 +44,7 @@ def run(context: Context, options: HwdiagOptions) -> Outcome:
     for judged in [ask(one, case) for one in JUDGES]:
         findings += judged.findings
         data.update(judged.data)
+    context.data = data
     keep(case)
     findings = policy.judge(findings)
     for finding in findings:

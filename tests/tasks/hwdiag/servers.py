@@ -1,61 +1,14 @@
-"""Servers as inventories have them, and the form of those: made here, so that a part can be changed at will."""
+"""Servers as inventories have them, made here so that a part can be changed at will, and the form of real ones."""
 
 from __future__ import annotations
 
 import copy
 from typing import Any
 
-from liveagent.machine.form import Form, make_form
+from liveagent.machine.form import make_form
+from liveagent.machine.schema import make_schema
 
-TEXT = {"anyOf": [{"type": "string"}, {"type": "null"}]}
-NUMBER = {"anyOf": [{"type": "integer"}, {"type": "null"}]}
-FLAG = {"anyOf": [{"type": "boolean"}, {"type": "null"}]}
-
-
-def thing(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "additionalProperties": False}
-
-
-def listed(items: Any) -> dict[str, Any]:
-    return {"type": "array", "items": items}
-
-
-FORM: Form = make_form(
-    {
-        "properties": {
-            "form": {"const": 1},
-            "taken": TEXT,
-            "missing": listed({"type": "object"}),
-            "identity": {"anyOf": [{"$ref": "#/$defs/Identity"}, {"type": "null"}]},
-            "system": thing(bios_version=TEXT, secure_boot=FLAG, boot_mode={"enum": ["uefi", "bios"]}),
-            "cpu": thing(
-                model=TEXT, sockets=NUMBER, flags=listed({"type": "string"}), smt=TEXT, load={"type": "number"}
-            ),
-            "memory": thing(total=NUMBER, dimms=listed({"$ref": "#/$defs/Dimm"})),
-            "disks": listed({"$ref": "#/$defs/Disk"}),
-            "nics": listed({"$ref": "#/$defs/Nic"}),
-            "gpus": listed(thing(name={"type": "string"})),
-            "vulnerabilities": {"type": "object", "additionalProperties": {"type": "string"}},
-        },
-        "$defs": {
-            "Nic": thing(
-                id=TEXT,
-                name=TEXT,
-                bus=TEXT,
-                driver=TEXT,
-                firmware=TEXT,
-                speed_mbit=NUMBER,
-                speed_max_mbit=NUMBER,
-                transceiver=thing(kind=TEXT),
-            ),
-            "Identity": thing(vendor=TEXT, product=TEXT, serial=TEXT, uuid=TEXT),
-            "Dimm": thing(id=TEXT, slot=TEXT, size=NUMBER, speed=NUMBER, serial=TEXT, part=TEXT),
-            "Disk": thing(
-                id=TEXT, name=TEXT, kind=TEXT, size=NUMBER, model=TEXT, serial=TEXT, slot=TEXT, firmware=TEXT
-            ),
-        },
-    }
-)
+FORM = make_form(make_schema())
 GIB = 2**30
 NVME_SIZE = 3_840_755_982_336
 SSD_SIZE = 480_103_981_056
@@ -63,7 +16,13 @@ SSD_SIZE = 480_103_981_056
 
 def make_disk(name: str, kind: str = "nvme", size: int | None = NVME_SIZE, **more: Any) -> dict[str, Any]:
     made = {"id": f"wwn-{name}", "name": name, "kind": kind, "size": size, "model": "SAMSUNG MZQL23T8"}
-    return {**made, "serial": f"S-{name}", "slot": "", "firmware": "GDC5902Q", **more}
+    return {**made, "serial": f"S-{name}", "slot": "", "firmware": "GDC5902Q", "transport": "nvme", **more}
+
+
+def make_dimm(serial: str, slot: str, size: int | None = 32 * GIB) -> dict[str, Any]:
+    empty = {"id": slot, "slot": slot, "size": None, "type": "", "speed": None, "configured": None, "serial": ""}
+    full = {"size": size, "type": "DDR4", "speed": 3200, "configured": 3200, "serial": f"{serial}{slot}"}
+    return {**empty, **full} if size else empty
 
 
 def make_nic(number: int, serial: str = "SN1", **more: Any) -> dict[str, Any]:
@@ -73,26 +32,39 @@ def make_nic(number: int, serial: str = "SN1", **more: Any) -> dict[str, Any]:
 
 
 def make_server(serial: str = "SN1", **changes: Any) -> dict[str, Any]:
-    """Two sockets, four DIMMs, two NVMe and one SSD, two NICs; `changes` are parts of the document."""
+    """Two sockets, four DIMMs in eight slots, two NVMe and one SSD, two NICs; `changes` are parts of the document."""
+    model = "Intel Xeon Gold 6330"
     document: dict[str, Any] = {
         "form": 1,
         "agent": "1.0.0",
         "taken": "2026-01-02T03:04:05.000Z",
         "missing": [],
         "identity": {"vendor": "Dell Inc.", "product": "PowerEdge R650", "serial": serial, "uuid": f"uuid-{serial}"},
-        "system": {"bios_version": "2.10.2", "secure_boot": False, "boot_mode": "uefi"},
-        "cpu": {"model": "Intel Xeon Gold 6330", "sockets": 2, "flags": ["aes", "avx512f"], "smt": "on", "load": 0.1},
+        "system": {"bios_version": "2.10.2", "bios_date": "", "secure_boot": False, "boot_mode": "uefi"},
+        "cpu": {
+            "model": model,
+            "sockets": 2,
+            "flags": ["aes", "avx512f"],
+            "smt": "on",
+            "governor": "performance",
+            "microcode": "0xd0003a5",
+            "vulnerabilities": {"meltdown": "Not affected"},
+            "packages": [{"id": str(number), "model": model, "cores": 28, "threads": 56} for number in (0, 1)],
+        },
         "memory": {
+            # The kernel has a little less than what is fitted.
             "total": 128 * GIB,
+            "usable": 128 * GIB - 3 * 2**29,
             "dimms": [
-                {"id": slot, "slot": slot, "size": 32 * GIB, "speed": 3200, "serial": f"{serial}{slot}", "part": "M393"}
-                for slot in ("A1", "A2", "B1", "B2")
+                *(make_dimm(serial, slot) for slot in ("A1", "A2", "B1", "B2")),
+                *(make_dimm(serial, slot, None) for slot in ("A3", "A4", "B3", "B4")),
             ],
         },
+        "clock": {"offset": 0.1},
         "disks": [make_disk("nvme0n1"), make_disk("nvme1n1"), make_disk("sda", "ssd", SSD_SIZE, model="INTEL SSDSC2")],
         "nics": [make_nic(1, serial), make_nic(2, serial), {"id": "bond0", "name": "bond0", "bus": ""}],
-        "gpus": [],
-        "vulnerabilities": {"meltdown": "Not affected"},
+        "pci": [{"id": "0000:3b:00.1", "model": "ConnectX-5", "link": {"speed": 8.0, "width": 8}}],
+        "raid": [],
     }
     return copy.deepcopy({**document, **changes})
 

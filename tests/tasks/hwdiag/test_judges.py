@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,16 +11,21 @@ from typing import Any
 
 import pytest
 
+from liveagent.command.run import Given, make_order
 from liveagent.events import Finding, Verdict
 from liveagent.host import Cancelled, Host
 from liveagent.machine import probe_machine
 from liveagent.options import BadValue
-from liveagent.tasks import Context, Outcome
+from liveagent.tasks import Context, Outcome, Registry
 from liveagent.tasks.hwdiag import source, work
+from liveagent.tasks.hwdiag.codes import CODES, LIMITS
+from liveagent.tasks.hwdiag.expectation import parse_expectation
 from liveagent.tasks.hwdiag.inventories import FILE, SIZE_LIMIT
 from liveagent.tasks.hwdiag.options import HwdiagOptions, parse_source
 from liveagent.tasks.hwdiag.ordered import render_expectation
-from tests.tasks.hwdiag.servers import change
+from liveagent.tasks.hwdiag.policy import parse_policy
+from tests.conftest import REPOSITORY
+from tests.tasks.hwdiag.servers import FORM, change
 from tests.test_document import Server, answer, drop
 
 RECORDED = Path(__file__).parents[2] / "machines" / "lab-pxe"
@@ -136,6 +142,19 @@ def test_a_url_that_is_none_is_a_fault_of_the_plan() -> None:
             parse_source(word)
 
 
+def test_a_path_is_meant_from_where_it_was_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The service, which may be given the order, works in another directory."""
+    monkeypatch.chdir(tmp_path)
+    words = ("--expect", "orders/r650.yaml", "--policy", "https://host/policy", "--compare=.", "--selftest", "none")
+    order, faults = make_order(Given("hwdiag", False, words, "", ""), Registry(Host()))
+    assert not faults and order.settings["hwdiag"] == {
+        "expect": f"{tmp_path}/orders/r650.yaml",
+        "policy": "https://host/policy",
+        "compare": str(tmp_path),
+        "selftest": "none",
+    }
+
+
 def test_a_cancelled_run_does_not_wait_for_a_server(run: Run, server: Server) -> None:
     server.pages["/order"] = [server.drip]
     threading.Timer(0.3, run.host.cancel.set).start()
@@ -152,6 +171,16 @@ def test_a_policy_sets_verdicts_of_checks_and_comparisons(run: Run, tmp_path: Pa
     outcome, findings = run(expect=str(tmp_path / "order"), policy=str(tmp_path / "policy"))
     assert [finding.verdict for finding in find(findings, "expect.differs")] == [Verdict.WARN]
     assert not find(findings, "expect.extra") and outcome.verdict is Verdict.WARN
+
+
+def test_the_examples_of_the_documentation() -> None:
+    """Somebody begins with a copy of them."""
+    text = (REPOSITORY / "docs" / "hwdiag.md").read_text()
+    order, policy = (source.parse_document(body.encode()) for body in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))
+    assert len(parse_expectation(order, FORM).nodes) == 7
+    assert parse_policy(policy, [limit.name for limit in LIMITS], [code.code for code in CODES]).special
+    named = set(re.findall(r"`((?:hwdiag|expect|compare)\.[a-z_]+(?:\.[a-z]+)?)`", text))
+    assert named <= {code.code for code in CODES} | {limit.name for limit in LIMITS}
 
 
 def test_a_bad_policy_is_never_a_pass(run: Run, tmp_path: Path) -> None:

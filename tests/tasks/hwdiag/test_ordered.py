@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liveagent.host import Host
-from liveagent.machine.form import make_form
+from liveagent.machine.dmidecode import parse_dmidecode
+from liveagent.machine.encoding import encode
 from liveagent.machine.inventory import probe_inventory
-from liveagent.machine.schema import make_schema
+from liveagent.machine.memory import parse_dimms
+from liveagent.tasks.hwdiag import earlier, siblings
 from liveagent.tasks.hwdiag.difference import Difference, Match, compare
 from liveagent.tasks.hwdiag.expectation import parse_expectation
 from liveagent.tasks.hwdiag.ordered import make_expectation, render_expectation
+from liveagent.tasks.hwdiag.policy import Policy
+from liveagent.tasks.hwdiag.siblings import choose_siblings
 from liveagent.tasks.hwdiag.source import parse_document
+from tests.conftest import UnpackTree
 from tests.tasks.hwdiag.servers import FORM, change, make_disk, make_server
 
 SERVER = make_server()
@@ -41,9 +47,9 @@ def test_what_is_written() -> None:
         {"count": 2, "kind": "nvme", "size": "3.84 TB", "model": "SAMSUNG MZQL23T8"},
         {"count": 1, "kind": "ssd", "size": "480 GB", "model": "INTEL SSDSC2"},
     ]
-    assert document["memory"]["dimms"] == [{"count": 4, "size": "32 GiB"}]
+    assert document["memory"]["dimms"] == [{"count": 4, "size": "32 GiB", "type": "DDR4"}]
     assert document["nics"] == [{"count": 2, "speed_max_mbit": "25 Gbit/s"}]
-    assert document["cpu"] == {"model": "Intel Xeon Gold 6330", "sockets": 2}
+    assert document["cpu"]["packages"] == [{"count": 2, "model": "Intel Xeon Gold 6330", "cores": 28, "threads": 56}]
     assert not [part for part in ("SN1", "S-nvme0n1", "nvme0n1", "uuid", "gpus", "load") if part in text]
 
 
@@ -61,7 +67,7 @@ def test_a_sibling_of_other_serials_meets_it() -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("cpu.sockets", 1),
+        ("cpu.packages", SERVER["cpu"]["packages"][:1]),
         ("system.bios_version", "2.8.1"),
         ("memory.dimms", SERVER["memory"]["dimms"][1:]),
         ("memory.dimms.0.size", 2**34),
@@ -77,7 +83,7 @@ def test_each_wrong_part_is_exactly_one_difference(path: str, value: Any) -> Non
 
 def test_what_was_not_measured_is_not_expected() -> None:
     unseen = [{"part": "disks", "why": "no-answer", "detail": ""}]
-    made = make_expectation(make_server(disks=[], memory=None, missing=unseen, cpu={"model": "", "sockets": None}))
+    made = make_expectation(make_server(disks=[], memory=None, missing=unseen, cpu=None))
     assert set(made) == {"identity", "system", "nics"}
 
 
@@ -102,7 +108,7 @@ def test_every_machine_meets_its_own(
     slots = [{"id": f"A{number}", "slot": f"A{number}", "size": size} for number, size in enumerate(dimms)]
     document = make_server(
         disks=disks,
-        cpu={"model": model, "sockets": sockets},
+        cpu={"packages": [{"id": "0", "model": model, "cores": sockets}]},
         memory={"dimms": slots},
         identity={"vendor": model, "product": model},
     )
@@ -113,5 +119,39 @@ def test_every_machine_meets_its_own(
 @pytest.mark.parametrize("root", ["/", str(Path(__file__).parents[2] / "machines" / "lab-pxe")])
 def test_real_machines_meet_their_own(root: str) -> None:
     document = probe_inventory(Host(root)).encode()
-    expected = parse_expectation(parse_document(render_expectation(document).encode()), make_form(make_schema()))
+    expected = parse_expectation(parse_document(render_expectation(document).encode()), FORM)
     assert [one for one in compare(expected, document) if one.match is not Match.HELD] == []
+
+
+def test_recorded_memory_meets_its_own(corpus: Path) -> None:
+    """Every recorded server's modules: one that is taken out is missed, and just that."""
+    counts = []
+    for path in sorted((corpus / "dmidecode").glob("*.txt")):
+        dimms = encode(parse_dimms(parse_dmidecode(path.read_text(errors="replace"))))
+        document = make_server(memory={"dimms": dimms})
+        assert differ(document, document) == [], path.name
+        fitted = [dimm for dimm in dimms if dimm["size"]]
+        if not fitted:
+            continue
+        counts.append(len(fitted))
+        without = [dimm for dimm in dimms if dimm is not fitted[0]]
+        [one] = differ(document, make_server(memory={"dimms": without}))
+        assert (one.match, one.path, one.detail) == (Match.MISSING, "memory.dimms", "1 missing"), path.name
+    assert len(counts) > 70 and max(counts) >= 24
+
+
+TREE = "hwloc-tree/40intel64-2g2n4c+pcilocality.tar.bz2"
+FILES = r"/proc/(cpuinfo|meminfo|cmdline|self|swaps)|/(bus/pci|devices/pci|block|net|dmi|nvme|system/cpu|system/node)"
+
+
+def test_a_recorded_server_meets_its_own(unpack_tree: UnpackTree) -> None:
+    """Captured whole: its own expectation, copies of it, and itself from before have nothing to say."""
+    document = json.loads(json.dumps(probe_inventory(unpack_tree(TREE, FILES)).encode()))
+    assert len(document["cpu"]["packages"]) == 4 and len(document["pci"]) > 30
+    expected = parse_expectation(parse_document(render_expectation(document).encode()), FORM)
+    found = compare(expected, document)
+    assert len(found) > 4 and [one for one in found if one.match is not Match.HELD] == []
+    document["identity"].update(product="X", serial="A")
+    copies = [change(document, "identity.serial", serial) for serial in ("B", "C", "D")]
+    assert len(choose_siblings(document, copies, 2)) == 3
+    assert siblings.find(document, copies, Policy()) == earlier.find(document, document) == []
