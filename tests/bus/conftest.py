@@ -146,7 +146,7 @@ class Bus:
     def stop(self) -> None:
         if self.process:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(60)
             if self.process.stdout:
                 self.process.stdout.close()
             self.process = None
@@ -187,8 +187,8 @@ class Server:
 
     def wait_for_name(self) -> None:
         """Until the daemon has its name: the bus itself says when."""
-        argv = ["gdbus", "wait", "--system", "--timeout", "30", "org.liveagent.Agent1"]
-        subprocess.run(argv, env=self.environment, check=True, timeout=40)
+        argv = ["gdbus", "wait", "--system", "--timeout", "120", "org.liveagent.Agent1"]
+        subprocess.run(argv, env=self.environment, check=True, timeout=130)
 
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
@@ -205,7 +205,7 @@ class Server:
         entry = pwd.getpwnam(user)
         return ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups"]
 
-    def command(self, *words: str, user: str = "", timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def command(self, *words: str, user: str = "", timeout: float = 180) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.argv(*words, user=user),
             env=self.environment,

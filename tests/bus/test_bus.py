@@ -18,7 +18,7 @@ from liveagent.events import Event, Type
 from liveagent.report.spool import encode_line
 from tests.bus.conftest import MEMBER, STRANGER, Bus, Server
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 NAME, PATH = "org.liveagent.Agent1", "/org/liveagent/Agent1"
 
 
@@ -56,13 +56,13 @@ def test_a_run_is_handed_in_seen_by_two_and_cancelled(running: Server) -> None:
     late = running.spawn("attach")
     assert "holding on" in read_until(late, "waiting")
     owner.kill()
-    owner.wait(10)
+    owner.wait(60)
     assert owner.stdout and owner.stderr
     owner.stdout.close(), owner.stderr.close()
     left = running.spawn("attach", run)
     read_until(left, "waiting")
     left.send_signal(signal.SIGINT)
-    _, said = left.communicate(timeout=30)
+    _, said = left.communicate(timeout=120)
     assert left.returncode == 0 and f"`liveagent attach {run}` comes back" in said and "`liveagent cancel`" in said
     assert running.status()["state"] == "running"
     assert running.command("cancel").returncode == 0
@@ -299,7 +299,7 @@ def test_a_client_that_stopped_reading_slows_nobody(running: Server) -> None:
         for process in (listener, watcher):
             os.kill(process.pid, signal.SIGCONT)
             process.kill()
-            process.communicate(timeout=30)
+            process.communicate(timeout=120)
     watched = json.loads(running.command("report", "--json").stdout)["tasks"][0]["data"]["lines"]
     print(f"{alone / 2:.0f} lines a second alone, {watched / 2:.0f} beside two that do not read")
     # A third of it would be a stall; what is left is the noise of a machine with other work.
@@ -320,7 +320,7 @@ def test_a_daemon_without_a_bus(server: Server, bus: Bus, tmp_path: Path) -> Non
     """In a container there is none: it says so once, and the boot's plan is taken all the same."""
     bus.stop()
     server.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while "not on the system bus" not in (server.directory / "log").read_text():
         assert time.monotonic() < deadline and server.process and server.process.poll() is None
         time.sleep(0.1)
@@ -347,12 +347,12 @@ def test_killed_in_the_middle_it_says_so_when_it_is_back(running: Server) -> Non
     read_until(watcher, "waiting")
     assert running.process
     running.process.kill()
-    running.process.wait(10)
-    assert watcher.wait(30) == 3
+    running.process.wait(60)
+    assert watcher.wait(120) == 3
     watcher.communicate(timeout=10)
     running.start()
     running.wait_for_name()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while running.command("report", run, "--json").returncode == 2:
         assert time.monotonic() < deadline
         time.sleep(0.2)
