@@ -217,9 +217,9 @@ class Server:
         )
 
     def spawn(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self.argv(*words), env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        # A suite that was started in the background ignores Ctrl-C, and hands that on; a person's shell does not.
+        argv = ["env", "--default-signal=INT", *self.argv(*words)]
+        return subprocess.Popen(argv, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def status(self) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.command("status", "--json").stdout)
