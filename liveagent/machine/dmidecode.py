@@ -13,6 +13,8 @@ SAYS_NOTHING = frozenset(
         *("not set", "[empty]", "empty", "undefined", "<out of spec>", "<bad index>", "unspecified", "other"),
     )
 )
+# Before 2.7 the type stands on a line of its own, one tab deeper, and so does all that follows.
+_HEAD = re.compile(r"^Handle (0x[0-9A-Fa-f]{1,8})(?:, |\r?\n[ \t]*)DMI type (\d{1,3}), \d{1,5} bytes\.?[ \t\r]*$", re.M)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,18 +33,31 @@ class Structure:
 
 
 def parse_dmidecode(text: str) -> tuple[Structure, ...]:
-    """Every structure that is whole enough to have a number and a name; lists below a field are left out."""
+    """Every structure that is whole enough to have a number and a name; the entries of lists are left out."""
+    heads = list(_HEAD.finditer(text))
+    ends = [head.start() for head in heads[1:]] + [len(text)]
     found = []
-    for block in re.split(r"^Handle ", text, flags=re.MULTILINE)[1:]:
-        lines = block.splitlines()
-        head = re.match(r"(0x[0-9A-Fa-f]+), DMI type (\d{1,3}), \d+ bytes", lines[0])
-        if not head or len(lines) < 2:
-            continue
-        fields: dict[str, str] = {}
-        for line in lines[2:]:
-            # A list's entries stand two tabs deep; some copies have all of it indented once more.
-            match = re.match(r"\s{1,12}([^:\t]+): ?(.*)$", line)
-            if match and not line.startswith("\t\t\t"):
-                fields.setdefault(match.group(1).strip(), match.group(2).strip())
-        found.append(Structure(int(head.group(2)), head.group(1), lines[1].strip(), fields))
+    for head, end in zip(heads, ends):
+        name, _, body = text[head.end() : end].strip("\r\n").partition("\n")
+        if name.strip():
+            found.append(Structure(int(head.group(2)), head.group(1), name.strip(), _parse_fields(body)))
     return tuple(found)
+
+
+def _parse_fields(body: str) -> dict[str, str]:
+    """Name and value of each line as deep as the first; what is deeper belongs to a list.
+
+    What is less deep is no field but a remark of dmidecode, as on a structure of a wrong length.
+    """
+    fields: dict[str, str] = {}
+    depth = None
+    for line in body.expandtabs().splitlines():
+        bare = line.strip()
+        indent = len(line) - len(line.lstrip())
+        name, colon, value = bare.partition(":")
+        if not bare or (depth is not None and indent != depth):
+            continue
+        depth = indent
+        if colon:
+            fields.setdefault(name.strip(), value.strip())
+    return fields
