@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from liveagent.machine.look import Look, Why
 
@@ -10,13 +11,17 @@ RTC = "/sys/class/rtc/rtc0/since_epoch"
 # chronyc(1), `tracking` as a report of values: the reference, its stratum, then times and offsets in seconds.
 REFERENCE, STRATUM, OFFSET, LEAP, FIELDS = 0, 2, 4, 13, 14
 NO_REFERENCE = "Not synchronised"
+# 127.127.1.1: chrony's own clock stands in (`local` in chrony.conf), and nothing keeps it right.
+ITSELF = "7F7F0101"
 
 
 @dataclasses.dataclass(frozen=True)
 class Clock:
-    """Seconds; None where not known. `offset`: the system's clock before (+) the time server's, `stratum` that one's.
+    """Seconds; None where not known. `offset`: the system's clock before (+) the time server's or behind (-).
 
+    `stratum`: how many servers it is away from a clock that nobody has to set; that server's own, and one more.
     `rtc_offset`: the board's clock before the system's. `synchronised`: whether anything keeps the system's right.
+    The BMC's clock is with its log, and to be held against `taken` of the inventory.
     """
 
     synchronised: bool | None
@@ -26,14 +31,19 @@ class Clock:
 
 
 def parse_tracking(text: str) -> tuple[bool, float, int] | None:
-    """(synchronised, offset, stratum) of `chronyc -c tracking`; None for anything else."""
+    """(synchronised, offset, stratum) of `chronyc -c tracking`; None for anything else.
+
+    What it prints as a negative value is, in its own words, "fast of NTP time".
+    """
     fields = text.strip().split(",")
     try:
         if len(fields) != FIELDS:
             return None
-        return fields[LEAP] != NO_REFERENCE, float(fields[OFFSET]), int(fields[STRATUM])
+        is_kept = fields[LEAP] != NO_REFERENCE and fields[REFERENCE] != ITSELF
+        offset, stratum = -float(fields[OFFSET]), int(fields[STRATUM])
     except ValueError:
         return None
+    return (is_kept, offset, stratum) if math.isfinite(offset) and 0 <= stratum <= 16 else None
 
 
 def parse_timedatectl(text: str) -> bool | None:
@@ -44,12 +54,16 @@ def parse_timedatectl(text: str) -> bool | None:
 def probe_clock(look: Look) -> Clock:
     """Asks what keeps the clock, and no time server itself."""
     tracking = None
-    if look.host.exists("/run/chrony/chronyd.sock") or look.host.exists("/run/chrony"):
-        tracking = parse_tracking(look.text("clock.offset", ["chronyc", "-c", "tracking"]))
+    if look.host.exists("/run/chrony"):
+        text = look.text("clock.offset", ["chronyc", "-c", "tracking"])
+        tracking = parse_tracking(text)
+        if text and tracking is None:
+            look.note("clock.offset", Why.NOT_UNDERSTOOD, f"chronyc said {text[:80]!r}")
+    else:
+        look.note("clock.offset", Why.NOT_ASKED, "no time service runs whose offset could be asked for")
     synchronised = tracking[0] if tracking else None
     if tracking is None:
-        look.note("clock.offset", Why.NOT_ASKED, "no time service runs whose offset could be asked for")
-        text = look.text("clock.synchronised", ["timedatectl", "show", "--property=NTPSynchronized"], success=(0,))
+        text = look.text("clock.synchronised", ["timedatectl", "show", "--property=NTPSynchronized"])
         synchronised = parse_timedatectl(text)
     rtc = look.host.read_or(RTC)
     if not rtc.isdecimal():
