@@ -67,6 +67,11 @@ class Inventory:
     silent: tuple[str, ...] = ()
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    @property
+    def is_virtual(self) -> bool:
+        """Whether it is known to run under a hypervisor, which describes what it was told to."""
+        return bool((self.cpu and self.cpu.virtual) or (self.system and self.system.hypervisor))
+
     def encode(self) -> dict[str, JSON]:
         return {"form": FORM, "agent": __version__, **encode_fields(self)}
 

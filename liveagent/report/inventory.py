@@ -14,8 +14,11 @@ UNKNOWN = "-"
 TABLES: Mapping[str, tuple[str, ...]] = {
     "cpu.packages": ("id", "model", "cores", "threads", "stepping", "microcode"),
     "cpu.caches": ("id", "size", "count"),
-    "cpu.nodes": ("id", "threads", "memory"),
+    "cpu.nodes": ("id", "threads", "memory", "cpus"),
+    "cpu.board": ("id", "filled", "model", "cores", "cores_enabled", "serial"),
     "memory.dimms": ("slot", "size", "type", "speed", "configured", "rank", "manufacturer", "part", "serial"),
+    "memory.controllers": ("id", "size", "corrected", "uncorrected"),
+    "memory.errors": ("id", "corrected", "uncorrected"),
     "disks": ("path", "kind", "model", "serial", "size", "firmware", "slot", "contents"),
     "raid": ("id", "model", "firmware", "state"),
     "md": ("name", "level", "state", "members"),
@@ -32,8 +35,8 @@ TABLES: Mapping[str, tuple[str, ...]] = {
 # What a person does not look for in a page, or finds elsewhere on it.
 NOT_SHOWN = ("form", "taken", "agent", "missing", "took", "silent", "failed", "layers", "live")
 BYTES = ("size", "capacity")
-BINARY = ("memory.dimms", "cpu.caches")
-MEMORY = ("total", "usable", "maximum", "memory")
+BINARY = ("memory.dimms", "memory.controllers", "cpu.caches")
+MEMORY = ("total", "usable", "persistent", "maximum", "memory")
 
 
 @dataclasses.dataclass(frozen=True)

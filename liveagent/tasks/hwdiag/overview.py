@@ -82,7 +82,8 @@ def _describe_cpu(inventory: Inventory) -> str:
     cores = f"{cpu.cores} cores" if cpu.cores else ""
     microcode = f"microcode {cpu.microcode}" if cpu.microcode else ""
     virtual = "virtual" if cpu.virtual else ""
-    return _join(f"{count}{cpu.model or 'of unknown model'}", cores, f"{cpu.threads} threads", microcode, virtual)
+    threads = f"{cpu.threads} threads" if cpu.threads else ""
+    return _join(f"{count}{cpu.model or 'of unknown model'}", cores, threads, microcode, virtual)
 
 
 def _describe_memory(memory: Memory) -> str:

@@ -8,7 +8,9 @@ from liveagent.events import Finding, Verdict
 from liveagent.machine.cpu import Cpu
 from liveagent.machine.inventory import Inventory
 from liveagent.tasks.hwdiag.check import Check, Code
-from liveagent.tasks.hwdiag.policy import Policy
+from liveagent.tasks.hwdiag.policy import Limit, Policy
+
+THROTTLES = Limit("cpu.throttled", 1, "times", "a processor that is cooled as it should be never gets there at rest")
 
 MIXED = Code("cpu.mixed", Verdict.WARN, "the sockets hold different processors or steppings", "/proc/cpuinfo")
 MICROCODE = Code("cpu.microcode", Verdict.WARN, "the processors run different microcode", "/proc/cpuinfo")
@@ -19,15 +21,31 @@ SLOW = Code(
     "cpu.governor",
     Verdict.WARN,
     "the kernel holds the processors at their lowest frequency",
-    "governor powersave of acpi-cpufreq and its kin; intel_pstate's and amd-pstate's of that name is none of these",
+    "governor powersave of acpi-cpufreq and its kin; intel_pstate's and amd-pstate-epp's of that name is none of these",
 )
 NO_TURBO = Code("cpu.turbo", Verdict.PASS, "turbo is not allowed", "intel_pstate/no_turbo, cpufreq/boost")
 EMPTY_NODE = Code("cpu.node.memory", Verdict.WARN, "a NUMA node with processors has no memory", "node in sysfs")
 VULNERABLE = Code(
     "cpu.vulnerable", Verdict.PASS, "the kernel says of weaknesses that nothing is done", "cpu/vulnerabilities"
 )
-# Their powersave moves the frequency by load.
-BY_LOAD = ("intel_pstate", "amd-pstate-epp", "amd_pstate_epp", "amd-pstate", "intel_cpufreq")
+MISSING = Code(
+    "cpu.socket.missing",
+    Verdict.WARN,
+    "a processor that the firmware says is fitted does not run",
+    "SMBIOS type 4, status, against the topology in sysfs",
+)
+EMPTY = Code("cpu.socket.empty", Verdict.PASS, "a socket without a processor", "SMBIOS type 4, status")
+CORES_OFF = Code("cpu.cores.off", Verdict.PASS, "the firmware lets fewer cores run than there are", "SMBIOS type 4")
+THROTTLED = Code(
+    "cpu.throttled",
+    Verdict.WARN,
+    "a processor was too hot since boot and slowed down: its cooler, paste or air",
+    "thermal_throttle in sysfs",
+    (THROTTLES,),
+)
+# The governor of that name is the slowest of all in the kernel's own (drivers/cpufreq/cpufreq_powersave.c); these
+# drivers have one of their own, which moves the frequency by load (Documentation/admin-guide/pm).
+BY_LOAD = ("intel_pstate", "amd-pstate-epp", "amd_pstate_epp")
 
 
 def find(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
@@ -35,16 +53,14 @@ def find(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
     if cpu is None:
         return
     yield from _find_unlike(cpu)
+    # A hypervisor has sockets for processors that it could add.
+    if not inventory.is_virtual:
+        yield from _find_missing(cpu)
     if cpu.offline and cpu.smt not in ("off", "forceoff"):
         yield OFFLINE.found("cpu", f"{cpu.offline} threads do not run", offline=cpu.offline, running=cpu.threads)
     if cpu.smt in ("off", "forceoff"):
         yield SMT_OFF.found("cpu", "multithreading is off", smt=cpu.smt)
-    slow = set(cpu.driver.split(", ")) - set(BY_LOAD)
-    if "powersave" in cpu.governor.split(", ") and slow:
-        summary = f"governor powersave of {', '.join(sorted(slow))}: they run at their lowest frequency"
-        yield SLOW.found("cpu", summary, governor=cpu.governor, driver=cpu.driver)
-    if cpu.turbo is False:
-        yield NO_TURBO.found("cpu", "turbo is not allowed")
+    yield from _find_slow(cpu, policy)
     for node in cpu.nodes:
         # A node without processors is memory of another kind, and one without a figure was not seen.
         if node.threads and node.memory == 0:
@@ -54,6 +70,40 @@ def find(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
         yield VULNERABLE.found("cpu", f"nothing is done against {', '.join(weak)}", vulnerable=weak)
 
 
+def _find_slow(cpu: Cpu, policy: Policy) -> Iterator[Finding]:
+    slow = set(cpu.driver.split(", ")) - set(BY_LOAD)
+    if "powersave" in cpu.governor.split(", ") and slow:
+        summary = f"governor powersave of {', '.join(sorted(slow))}: they run at their lowest frequency"
+        yield SLOW.found("cpu", summary, governor=cpu.governor, driver=cpu.driver)
+    if cpu.turbo is False:
+        yield NO_TURBO.found("cpu", "turbo is not allowed")
+    most = policy.limit(THROTTLES)
+    for package in cpu.packages:
+        if package.throttled and package.throttled >= most:
+            summary = f"too hot {package.throttled} times since boot; look at its cooler and the fans"
+            yield THROTTLED.found(f"socket {package.id}", summary, throttled=package.throttled, threshold=most)
+
+
+def _find_missing(cpu: Cpu) -> Iterator[Finding]:
+    filled = [socket for socket in cpu.board if socket.filled]
+    empty = [socket.id for socket in cpu.board if not socket.filled]
+    held = [socket.id for socket in filled if socket.enabled is False]
+    if held or (cpu.sockets is not None and len(filled) > cpu.sockets):
+        names = ", ".join(f"{socket.id} {socket.model}".strip() for socket in filled if not held or socket.id in held)
+        summary = f"{len(filled)} processors are fitted, {cpu.sockets or 'some'} run; look in the firmware's log"
+        yield MISSING.found(names, summary, fitted=len(filled), running=cpu.sockets, disabled=held)
+    if empty:
+        yield EMPTY.found(", ".join(empty), f"{len(filled)} of {len(cpu.board)} sockets have a processor")
+    fewer = {
+        socket.id: socket.cores_enabled
+        for socket in filled
+        if socket.cores and socket.cores_enabled and socket.cores_enabled < socket.cores
+    }
+    if fewer:
+        words = ", ".join(f"{name}: {count}" for name, count in fewer.items())
+        yield CORES_OFF.found("cpu", f"the firmware lets fewer cores run than there are ({words})", enabled=fewer)
+
+
 def _find_unlike(cpu: Cpu) -> Iterator[Finding]:
     kinds = {(package.model, package.family, package.model_number, package.stepping) for package in cpu.packages}
     # Without a name it is no server of two sockets, but a processor of unlike cores.
@@ -61,13 +111,16 @@ def _find_unlike(cpu: Cpu) -> Iterator[Finding]:
         words = "; ".join(f"socket {one.id}: {one.model} stepping {one.stepping}" for one in cpu.packages)
         yield MIXED.found("cpu", words, models=[one.model for one in cpu.packages])
     if "," in cpu.microcode:
-        yield MICROCODE.found(
-            "cpu", f"several microcodes: {cpu.microcode}; update the firmware", microcode=cpu.microcode
-        )
+        summary = f"several microcodes: {cpu.microcode}; update the firmware"
+        yield MICROCODE.found("cpu", summary, microcode=cpu.microcode)
     cores = {package.id: package.cores for package in cpu.packages}
     if len(set(cores.values())) > 1:
         words = ", ".join(f"socket {name}: {count}" for name, count in cores.items())
         yield UNEVEN.found("cpu", f"different numbers of cores run ({words})", cores=cores)
 
 
-CHECKS = (Check((MIXED, MICROCODE, UNEVEN, OFFLINE, SMT_OFF, SLOW, NO_TURBO, EMPTY_NODE, VULNERABLE), find),)
+CODES = (
+    *(MIXED, MICROCODE, UNEVEN, OFFLINE, SMT_OFF, SLOW, NO_TURBO, EMPTY_NODE, VULNERABLE),
+    *(MISSING, EMPTY, CORES_OFF, THROTTLED),
+)
+CHECKS = (Check(CODES, find),)
