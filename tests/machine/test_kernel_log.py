@@ -249,6 +249,18 @@ def test_a_port_has_the_name_of_its_drive() -> None:
     assert [one.part for one in parse_kernel_log(text).complaints] == ["ata3 WDC WD4000FYYZ-01UL1B1", "ata4"]
 
 
+@pytest.mark.corpus
+def test_findings(corpus: Path) -> None:
+    """That something was logged is not said beside what it was; a line is shown in part, and kept whole."""
+    log = parse_kernel_log((corpus / "dmesg-errors/edac-sbridge-scrub-ce.txt").read_text())
+    found = [one for check in checks.CHECKS for one in check.find(Inventory(kernel_log=log), Policy())]
+    assert [one.code for one in found] == ["kernel.mce.corrected", "kernel.edac.corrected"]
+    assert all(len(one.summary) < 200 for one in found)
+    assert str(found[1].measured["last"]).endswith("socket:1 ha:0 channel_mask:1 rank:0)")
+    alone = parse_kernel_log("mce: [Hardware Error]: Machine check events logged")
+    assert [one.code for one in checks.find(Inventory(kernel_log=alone), Policy())] == ["kernel.mce"]
+
+
 def test_every_pattern_has_a_code_and_the_other_way_round() -> None:
     assert {pattern.code for pattern in PATTERNS} == set(CODES)
 

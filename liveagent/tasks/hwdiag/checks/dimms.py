@@ -15,7 +15,7 @@ SPEED = Limit(
     "memory.speed.share",
     0.5,
     "of the rated speed",
-    "platforms lower the speed by processor and by modules a channel, down to 64 % on servers of ours; less is a fault",
+    "platforms lower the speed by processor and by modules a channel, down to 64 % on a recorded one; less is a fault",
 )
 
 MIXED_SIZE = Code(

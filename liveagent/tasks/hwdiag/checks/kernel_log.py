@@ -70,16 +70,23 @@ _TABLE = (
 CODES = {code: Code(code, verdict, says, SOURCE) for code, verdict, says in _TABLE}
 
 
+# What is said beside the error itself, and adds nothing to it.
+SAID_BETTER = {"kernel.mce": ("kernel.mce.", "kernel.edac.", "kernel.ghes.")}
+# So much of a line says what it is about; the whole is in what was measured.
+SHOWN = 120
+
+
 def find(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
-    log = inventory.kernel_log
-    for complaint in log.complaints if log else ():
+    complaints = inventory.kernel_log.complaints if inventory.kernel_log else ()
+    for complaint in complaints:
         code = CODES.get(complaint.code)
-        if code is None:
+        better = SAID_BETTER.get(complaint.code, ())
+        if code is None or any(one.code.startswith(better) for one in complaints if better):
             continue
         times = f"{complaint.count} times, " if complaint.count > 1 else ""
-        part = complaint.part or "kernel"
+        last = complaint.last if len(complaint.last) <= SHOWN else f"{complaint.last[:SHOWN]}…"
         measured = {"count": complaint.count, "first": complaint.first, "last": complaint.last}
-        yield code.found(part, f"{code.says} ({times}last: {complaint.last})", **measured)
+        yield code.found(complaint.part or "kernel", f"{code.says} ({times}last: {last})", **measured)
 
 
 CHECKS = (Check(tuple(CODES.values()), find),)
