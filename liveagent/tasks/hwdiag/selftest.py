@@ -62,7 +62,10 @@ def run_selftests(context: Context, inventory: Inventory, kind: str) -> list[Fin
         if context.cancel.wait(WATCHING):
             end = min(end, time.monotonic() + ABORT_TIMEOUT)
             _join(threads, end)
-            raise Cancelled("cancelled")
+            break
+    # Those that watch see it as well, and may all be gone before this loop does.
+    if context.cancel.is_set():
+        raise Cancelled("cancelled")
     unable = [device for device in devices if device not in able]
     found = [watch.finding for watch in watches]
     return found + [TEST_NOT_OFFERED.found(device.label, "it has no self-test: not measured") for device in unable]
