@@ -9,8 +9,8 @@ from typing import Callable
 from liveagent.lock import Lock
 from liveagent.places import Places
 from liveagent.report import open_callbacks, undelivered
+from liveagent.report.record import EVENTS
 from liveagent.report.sink import Sink
-from liveagent.report.spool import EVENTS
 from liveagent.session import make_delivery
 from liveagent.settings import AgentSettings
 

@@ -14,7 +14,8 @@ from liveagent.lock import Lock
 from liveagent.machine import Machine
 from liveagent.places import Places
 from liveagent.report import Delivery, note_receivers, read_receivers
-from liveagent.report.spool import EVENTS, Spool, read_events
+from liveagent.report.record import EVENTS, read_events
+from liveagent.report.spool import Spool
 
 
 def close_broken_runs(places: Places, machine: Machine) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from liveagent.events import JSON
 from liveagent.host import Host, HostError
-from liveagent.report.spool import make_plain
+from liveagent.report.record import make_plain
 from liveagent.signature import SignatureError, is_key_text, probe_fingerprint, sign
 
 __all__ = ("SignatureError", "describe_signature", "make_digest", "make_file_name", "probe_key", "render", "sign")

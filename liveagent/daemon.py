@@ -26,8 +26,8 @@ from liveagent.plan import UNKNOWN_WORD, Plan, make_plan
 from liveagent.report.console import Consoles, choose_consoles, choose_screens
 from liveagent.report.login import show_idle
 from liveagent.report.panel import Panel
+from liveagent.report.record import Reader
 from liveagent.report.sink import Sink
-from liveagent.report.spool import Reader
 from liveagent.session import Ended, Session
 from liveagent.settings import AgentSettings, parse_settings
 from liveagent.signals import handled

@@ -144,9 +144,10 @@ class Desk:
             session = Session(self._host, self._places, machine, self._say, self._watchers, cancel, beat=self._beat)
             self.turns = True
             ended = session.run_held(plan, request, run, keep)
-        except Exception as error:  # a run that cannot be begun is said to the one who waits for it
-            log.error("Failed to begin run %s", run, exc_info=error)
-            self._failed[run] = f"{type(error).__name__}: {error}; nothing was run"
+        except Exception as error:  # it is said to the one who waits for the run, and the service goes on
+            log.error("Failed to carry out run %s", run, exc_info=error)
+            known = f"what was done stands in {self._places.runs / run}" if self.turns else "nothing was run"
+            self._failed[run] = f"{type(error).__name__}: {error}; {known}"
             self._own.discard(run)
             return
         finally:

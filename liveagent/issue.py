@@ -15,7 +15,8 @@ from typing import Callable
 from liveagent.certificate import MACHINE, NAMESPACE, describe_signature, probe_key, render
 from liveagent.events import JSON, Type
 from liveagent.host import Host, HostError
-from liveagent.report.spool import make_plain, write_synced
+from liveagent.report.record import make_plain
+from liveagent.report.spool import write_synced
 from liveagent.scrub import Scrubber
 from liveagent.signature import SignatureError, is_key_text, make_key_text, sign
 

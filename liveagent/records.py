@@ -14,7 +14,7 @@ from liveagent.events import JSON, Event, Type
 from liveagent.lock import Lock
 from liveagent.places import Places
 from liveagent.report import undelivered
-from liveagent.report.spool import EVENTS, Reader, read_events, read_last
+from liveagent.report.record import EVENTS, Reader, read_events, read_last
 
 # A page of events: enough that a long record is read in a few, and small enough that none holds anybody up.
 PAGE = 1000
@@ -42,9 +42,6 @@ class Records(Protocol):
 
     def result(self, run: str) -> dict[str, Any] | None:
         """How a run ended; None where it has not."""
-
-    def places(self, run: str) -> str:
-        """Where the record of a run lies."""
 
 
 def choose_run(runs: Sequence[str], name: str) -> str:
@@ -151,6 +148,3 @@ class Disk:
         except (OSError, ValueError):
             newest = read_last(directory / EVENTS)
             return dict(newest.data) if newest and newest.type is Type.RUN_FINISHED else None
-
-    def places(self, run: str) -> str:
-        return str(self._places.runs / run)

@@ -27,8 +27,9 @@ from liveagent.report import (
 from liveagent.report.identify import light_up
 from liveagent.report.journal import open_journal
 from liveagent.report.login import Login, read_last
+from liveagent.report.record import Reader
 from liveagent.report.sink import Sink
-from liveagent.report.spool import Reader, Spool
+from liveagent.report.spool import Spool
 from liveagent.scrub import Scrubber
 from liveagent.settings import AgentSettings
 

@@ -25,7 +25,8 @@ from liveagent.host import Host
 from liveagent.machine import Identity, Live, Machine, Nic
 from liveagent.options import LIST, TEXT, Fault, option
 from liveagent.plan import Plan, Step
-from liveagent.report.spool import Spool, read_events
+from liveagent.report.record import read_events
+from liveagent.report.spool import Spool
 from liveagent.scrub import Scrubber
 from liveagent.settings import AgentSettings
 from liveagent.tasks import Context, NoOptions, Outcome, Task

@@ -18,7 +18,8 @@ from liveagent.host import Host
 from liveagent.issue import Issuer
 from liveagent.machine import Identity, Live, Machine
 from liveagent.plan import Plan, Step
-from liveagent.report.spool import Spool, read_events
+from liveagent.report.record import read_events
+from liveagent.report.spool import Spool
 from liveagent.scrub import HIDDEN, Scrubber
 from liveagent.settings import AgentSettings, parse_settings
 from liveagent.tasks import Context, NoOptions, Outcome, Task

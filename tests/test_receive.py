@@ -21,7 +21,8 @@ import trustme
 from liveagent.events import Event, Type
 from liveagent.receive import BATCH, BODY_LIMIT, SINGLE, Receiver, make_directory_name
 from liveagent.report.callback import Callback, Pace
-from liveagent.report.spool import Reader, Spool
+from liveagent.report.record import Reader
+from liveagent.report.spool import Spool
 
 RUN = "20260101T000000Z-ab12"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -89,9 +89,6 @@ class Client:
                 return dict(events[-1].data)
         return None
 
-    def places(self, run: str) -> str:
-        return ""
-
 
 def _words(error: BaseException) -> str:
     """What the other end said, without the name that GLib puts before it."""

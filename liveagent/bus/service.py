@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from liveagent.bus import INTERFACE, MARK, NAME, PATH
 from liveagent.events import JSON, Event
+from liveagent.report.record import Reader
 from liveagent.report.sink import Sink
-from liveagent.report.spool import Reader
 
 if TYPE_CHECKING:
     from liveagent.desk import Desk

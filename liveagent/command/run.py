@@ -21,8 +21,8 @@ from liveagent.machine import Machine, probe_machine
 from liveagent.options import Fault, Setting, is_url, make_name, rows, suggest
 from liveagent.order import Order
 from liveagent.plan import Plan, make_plan
+from liveagent.report.record import Reader
 from liveagent.report.sink import Sink
-from liveagent.report.spool import Reader
 from liveagent.report.terminal import DisplaySink, open_display
 from liveagent.session import Ended, Session
 from liveagent.signals import Handler, handled

@@ -11,6 +11,7 @@ from liveagent.machine.dimm import make_name
 from liveagent.machine.dmi import DMI
 from liveagent.machine.dmidecode import Structure, parse_dmidecode
 from liveagent.machine.look import Look, Why
+from liveagent.machine.sysfs import to_number
 
 CPUS = "/sys/devices/system/cpu"
 NODES = "/sys/devices/system/node"
@@ -199,14 +200,10 @@ def _make_socket(structure: Structure, name: str) -> Socket:
         model=make_name(model),
         serial=make_name(said.get("Serial Number")),
         part=make_name(said.get("Part Number")),
-        cores=_number(said.get("Core Count")),
-        cores_enabled=_number(said.get("Core Enabled")),
-        threads=_number(said.get("Thread Count")),
+        cores=to_number(said.get("Core Count")),
+        cores_enabled=to_number(said.get("Core Enabled")),
+        threads=to_number(said.get("Thread Count")),
     )
-
-
-def _number(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"\d{1,15}", text, re.ASCII) else None
 
 
 def probe_cpu(look: Look) -> Cpu:
@@ -310,7 +307,7 @@ def _probe_throttled(host: Host, threads: Sequence[int]) -> int | None:
     if not host.exists(f"{CPUS}/cpu{threads[0]}/thermal_throttle"):
         return None
     names = [(threads[0], "package_throttle_count"), *((number, "core_throttle_count") for number in threads)]
-    counts = [_number(host.read_or(f"{CPUS}/cpu{number}/thermal_throttle/{name}")) for number, name in names]
+    counts = [to_number(host.read_or(f"{CPUS}/cpu{number}/thermal_throttle/{name}")) for number, name in names]
     return max((count for count in counts if count is not None), default=None)
 
 
@@ -323,7 +320,7 @@ def _join(words: Iterable[str]) -> str:
 
 
 def _frequencies(host: Host, online: Sequence[int], name: str) -> list[int]:
-    found = (_number(host.read_or(f"{CPUS}/cpu{number}/cpufreq/{name}")) for number in _scaled(host, online))
+    found = (to_number(host.read_or(f"{CPUS}/cpu{number}/cpufreq/{name}")) for number in _scaled(host, online))
     return [one * KHZ for one in found if one]
 
 

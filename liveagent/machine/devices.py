@@ -30,17 +30,17 @@ LEFT_OUT = (Transport.LOOP, Transport.VIRTUAL)
 NO_RIGHTS = ("permission denied", "operation not permitted")
 
 
-def probe_devices(look: Look) -> tuple[Device, ...]:
+def probe_devices(look: Look, limit: float = DRIVE_LIMIT) -> tuple[Device, ...]:
     """Every drive: what the kernel shows, by name, and then what is behind RAID controllers. Raises Cancelled."""
     survey = probe_survey(look.host)
     names = [name for name in list_disks(look.host) if not name.startswith("loop")]
     targets = probe_targets(look)
     cards = frozenset(probe_controllers(look.host))
     jobs = [
-        Job(f"disks.{name}", functools.partial(probe_device, name=name, survey=survey, cards=cards), DRIVE_LIMIT)
+        Job(f"disks.{name}", functools.partial(probe_device, name=name, survey=survey, cards=cards), limit)
         for name in names
     ]
-    jobs += [Job(f"disks.{one.name}", functools.partial(probe_hidden, target=one), DRIVE_LIMIT) for one in targets]
+    jobs += [Job(f"disks.{one.name}", functools.partial(probe_hidden, target=one), limit) for one in targets]
     looked = look_side_by_side(look.host, jobs, WORKERS)
     look.missing += looked.missing
     lost = {*looked.silent, *looked.failed}

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from liveagent.machine.dmi import is_usable
 from liveagent.machine.dmidecode import Structure
+from liveagent.machine.sysfs import to_number
 
 ARRAY, DEVICE = 16, 17
 UNITS = {"kB": 2**10, "KB": 2**10, "MB": 2**20, "GB": 2**30, "TB": 2**40}
@@ -154,7 +155,7 @@ def _make_dimm(device: Structure, identity: str, slot: str, socket: str, channel
         form_factor=device.get("Form Factor"),
         buffering=next((word for name, word in BUFFERS.items() if re.search(rf"\b{name}\b", detail)), ""),
         ecc=_has_ecc(said),
-        rank=_number(said.get("Rank")),
+        rank=to_number(said.get("Rank")),
         speed=parse_speed(said.get("Speed")),
         configured=parse_speed(said.get("Configured Memory Speed") or said.get("Configured Clock Speed")),
         manufacturer=parse_maker(said.get("Manufacturer")),
@@ -167,7 +168,7 @@ def _make_dimm(device: Structure, identity: str, slot: str, socket: str, channel
 
 def _has_ecc(device: Structure) -> bool | None:
     """More bits than data: 72 of 64, of DDR5 80 of 64. Some firmware has the two the wrong way round, or alike."""
-    widths = [_number(device.get(name).removesuffix(" bits")) for name in ("Total Width", "Data Width")]
+    widths = [to_number(device.get(name).removesuffix(" bits")) for name in ("Total Width", "Data Width")]
     if widths[0] is None or widths[1] is None:
         return None
     # 64 and 32 are widths of data; everything between the powers of two has more.
@@ -182,10 +183,6 @@ def _is_system(device: Structure, arrays: Mapping[str, Structure]) -> bool:
 
 def _name(device: Structure) -> str:
     return device.get("Locator") or device.get("Bank Locator") or device.handle
-
-
-def _number(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else None
 
 
 def choose_places(names: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

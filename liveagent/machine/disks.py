@@ -12,6 +12,7 @@ from liveagent.machine.contents import SECTOR, UNREADABLE, Content, make_path, p
 from liveagent.machine.encoding import encode_fields
 from liveagent.machine.live import Live, probe_live
 from liveagent.machine.nameplate import Nameplate, is_virtual_media, probe_nameplate, probe_slot
+from liveagent.machine.sysfs import read_number
 from liveagent.machine.topology import natural_key, probe_backing_file
 from liveagent.machine.transport import Transport, probe_nvme_controllers, probe_transport
 from liveagent.machine.use import Claims, Use, UseKind, probe_claims, probe_uses
@@ -137,7 +138,7 @@ def probe_surveyed(host: Host, name: str, survey: Survey) -> Disk | None:
     """One of the disks that a survey was made for; None where it is no disk."""
     below = f"/sys/block/{name}"
     backing = probe_backing_file(host, name) if name.startswith("loop") else ""
-    size = _read_number(host, f"{below}/size")
+    size = read_number(host, f"{below}/size")
     if _NOT_DISKS.match(name) or size is None or (name.startswith("loop") and not backing):
         return None
     if not size and not _MAY_BE_DRIVES.match(name):
@@ -154,7 +155,7 @@ def probe_surveyed(host: Host, name: str, survey: Survey) -> Disk | None:
     devices = (name, *(partition.name for partition in partitions))
     contents = probe_contents(host, name, devices[1:], survey.udev) if size else ()
     labels = [content.label for content in contents]
-    logical = _read_number(host, f"{below}/queue/logical_block_size") or SECTOR
+    logical = read_number(host, f"{below}/queue/logical_block_size") or SECTOR
     return Disk(
         name=name,
         path=make_path(name),
@@ -166,7 +167,7 @@ def probe_surveyed(host: Host, name: str, survey: Survey) -> Disk | None:
         firmware=plate.firmware,
         size=size * SECTOR,
         logical_block=logical,
-        physical_block=_read_number(host, f"{below}/queue/physical_block_size") or logical,
+        physical_block=read_number(host, f"{below}/queue/physical_block_size") or logical,
         rotational={"0": False, "1": True}.get(host.read_or(f"{below}/queue/rotational")),
         transport=transport,
         removable=_is_removable(host, name),
@@ -179,7 +180,7 @@ def probe_surveyed(host: Host, name: str, survey: Survey) -> Disk | None:
         live_medium=name in survey.live.disks,
         virtual_media=is_virtual_media(transport, plate.vendor, plate.model, plate.serial, labels),
         nvme_controllers=controllers,
-        nvme_namespace=_read_number(host, f"{below}/nsid") if controllers else None,
+        nvme_namespace=read_number(host, f"{below}/nsid") if controllers else None,
     )
 
 
@@ -202,13 +203,8 @@ def _probe_partitions(host: Host, disk: str) -> tuple[Partition, ...]:
     return tuple(
         Partition(
             name,
-            (_read_number(host, f"{below}/{name}/start") or 0) * SECTOR,
-            (_read_number(host, f"{below}/{name}/size") or 0) * SECTOR,
+            (read_number(host, f"{below}/{name}/start") or 0) * SECTOR,
+            (read_number(host, f"{below}/{name}/size") or 0) * SECTOR,
         )
         for name in sorted(names, key=natural_key)
     )
-
-
-def _read_number(host: Host, path: str) -> int | None:
-    text = host.read_or(path)
-    return int(text) if text.isdecimal() else None

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from liveagent.host import Host
 from liveagent.machine.look import Job, Look, Why, look_side_by_side
 from liveagent.machine.nics import NET, Nic, probe_nics
+from liveagent.machine.sysfs import read_link, to_number
 
 ETHTOOL_TIMEOUT = 10.0
 # 56 Gbit/s, Mellanox's own.
@@ -272,37 +273,29 @@ def _make(
     driver = driver or {}
     has_device = host.exists(f"{below}/device")
     numa = host.read_or(f"{below}/device/numa_node")
-    counted = {name: _number(host.read_or(f"{below}/statistics/{name}")) for name in COUNTERS}
+    counted = {name: to_number(host.read_or(f"{below}/statistics/{name}")) for name in COUNTERS}
     return Interface(
         id=permanent or (nic.mac if has_device else "") or nic.name,
         name=nic.name,
         mac=nic.mac,
         addresses=nic.addresses,
-        bus=_end(host, f"{below}/device"),
+        bus=read_link(host, f"{below}/device"),
         numa_node=int(numa) if numa.isdecimal() else None,
-        driver=driver.get("driver") or _end(host, f"{below}/device/driver"),
+        driver=driver.get("driver") or read_link(host, f"{below}/device/driver"),
         driver_version=driver.get("version", ""),
         firmware="" if driver.get("firmware-version") == "N/A" else driver.get("firmware-version", ""),
         state=host.read_or(f"{below}/operstate"),
         carrier=nic.carrier,
-        carrier_changes=_number(host.read_or(f"{below}/carrier_changes")),
+        carrier_changes=to_number(host.read_or(f"{below}/carrier_changes")),
         speed_mbit=nic.speed_mbit,
         speed_max_mbit=settings.speed_max_mbit,
         partner_max_mbit=settings.partner_max_mbit,
         duplex=settings.duplex,
         autonegotiation=settings.autonegotiation,
         port=settings.port,
-        mtu=_number(host.read_or(f"{below}/mtu")),
-        controller=_end(host, f"{below}/master"),
-        virtual_functions=_number(host.read_or(f"{below}/device/sriov_numvfs")),
+        mtu=to_number(host.read_or(f"{below}/mtu")),
+        controller=read_link(host, f"{below}/master"),
+        virtual_functions=to_number(host.read_or(f"{below}/device/sriov_numvfs")),
         counters={name: number for name, number in counted.items() if number is not None},
         transceiver=module,
     )
-
-
-def _end(host: Host, path: str) -> str:
-    return host.resolve(path).rsplit("/", 1)[-1] if host.exists(path) else ""
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None

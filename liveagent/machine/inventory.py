@@ -16,14 +16,14 @@ from liveagent.machine.controllers import probe_raid_controllers
 from liveagent.machine.cpu import Cpu, probe_cpu
 from liveagent.machine.device import Device
 from liveagent.machine.devices import probe_devices
-from liveagent.machine.dmi import Identity, probe_identity
+from liveagent.machine.dmi import DMI, Identity, probe_identity
 from liveagent.machine.encoding import encode_fields
 from liveagent.machine.ethernet import Interface, probe_interfaces
 from liveagent.machine.hwmon import probe_hwmon
 from liveagent.machine.kernel_log import KernelLog, probe_kernel_log
 from liveagent.machine.live import Live, probe_live
 from liveagent.machine.lldp import LISTEN, Neighbour, probe_known_neighbours, probe_neighbours
-from liveagent.machine.look import Job, Looked, Missing, look_side_by_side
+from liveagent.machine.look import Job, Look, Looked, Missing, Why, look_side_by_side
 from liveagent.machine.md import MdArray, probe_md
 from liveagent.machine.memory import Memory, probe_memory
 from liveagent.machine.pci import PciDevice, probe_pci
@@ -76,9 +76,22 @@ class Inventory:
         return {"form": FORM, "agent": __version__, **encode_fields(self)}
 
 
+def look_at_identity(look: Look) -> Identity:
+    """Who this server is; what only root may read is noted, not taken for a serial that nobody set."""
+    identity = probe_identity(look.host)
+    for name, file in (("serial", "product_serial"), ("uuid", "product_uuid")):
+        try:
+            look.host.read(f"{DMI}/{file}")
+        except PermissionError:
+            look.note(f"identity.{name}", Why.NO_RIGHTS, f"only root may read {DMI}/{file}")
+        except OSError:
+            continue
+    return identity
+
+
 # Each fills the field of its name. Seconds: what a large machine needs, times some.
 COLLECTORS: tuple[Job[Any], ...] = (
-    Job("identity", lambda look: probe_identity(look.host), 30.0),
+    Job("identity", look_at_identity, 30.0),
     Job("system", probe_system, 30.0),
     Job("cpu", probe_cpu, 60.0),
     Job("memory", probe_memory, 60.0),

@@ -244,7 +244,8 @@ def _close(opened: object) -> None:
 
 def _open(look: Look, name: str) -> socket.socket | None:
     try:
-        opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE))
+        # Of no protocol until it is bound: it would take frames of every other interface meanwhile.
+        opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     except PermissionError:
         look.note(f"lldp.{name}", Why.NO_RIGHTS, "only root may listen on an interface")
         return None

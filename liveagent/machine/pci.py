@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from liveagent.host import Host
 from liveagent.machine.look import Look, Why
+from liveagent.machine.sysfs import read_link, to_number
 
 DEVICES = "/sys/bus/pci/devices"
 SLOTS = "/sys/bus/pci/slots"
@@ -121,16 +122,16 @@ def _probe_device(host: Host, address: str, names: Mapping[str, str], slots: Map
         revision=_hex(read("revision")),
         vendor=names.get("ID_VENDOR_FROM_DATABASE", ""),
         model=names.get("ID_MODEL_FROM_DATABASE", ""),
-        driver=_end_of_link(host, f"{below}/driver"),
+        driver=read_link(host, f"{below}/driver"),
         numa_node=int(numa) if numa.isdecimal() else None,
         parent=parents[-1] if parents else "",
         slot=slot,
         link=_probe_link(
             read("current_link_speed"), read("current_link_width"), read("max_link_speed"), read("max_link_width")
         ),
-        virtual_functions=_number(read("sriov_numvfs")),
-        virtual_functions_max=_number(read("sriov_totalvfs")),
-        physical=_end_of_link(host, f"{below}/physfn"),
+        virtual_functions=to_number(read("sriov_numvfs")),
+        virtual_functions_max=to_number(read("sriov_totalvfs")),
+        physical=read_link(host, f"{below}/physfn"),
     )
 
 
@@ -139,14 +140,5 @@ def _probe_link(speed: str, width: str, speed_max: str, width_max: str) -> Link 
     return link if any(value is not None for value in dataclasses.astuple(link)) else None
 
 
-def _end_of_link(host: Host, path: str) -> str:
-    """The name of what a link leads to; "" where there is none."""
-    return host.resolve(path).rsplit("/", 1)[-1] if host.exists(path) else ""
-
-
 def _hex(text: str) -> str:
     return text[2:] if text.startswith("0x") else text
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Callable
 
+from liveagent.report.record import EVENTS, Reader, read_last
 from liveagent.report.sink import Sink
-from liveagent.report.spool import EVENTS, Reader, Spool, read_last
+from liveagent.report.spool import Spool
 
 RECEIVERS = "receivers.json"
 

@@ -14,8 +14,8 @@ from typing import Callable
 
 from liveagent.events import Event
 from liveagent.report.post import Fault, Poster
+from liveagent.report.record import Reader, encode_line
 from liveagent.report.sink import Say, Sink
-from liveagent.report.spool import Reader, encode_line
 from liveagent.report.webhook import make_key
 from liveagent.scrub import scrub_url
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from liveagent.report.lines import render_bytes
+from liveagent.report.lines import render_bytes, render_memory
 from liveagent.report.troubles import only_mapping, only_mappings
 
 UNKNOWN = "-"
@@ -133,11 +133,3 @@ def _render_number(name: str, value: float) -> str:
     if name in MEMORY or name.endswith("_memory"):
         return render_memory(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def render_memory(number: float) -> str:
-    """Binary units, as memory is sold: `384 GiB`, `1.5 TiB`."""
-    for unit, size in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if number >= size:
-            return f"{number / size:.4g} {unit}"
-    return f"{number:g} B"

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from liveagent.events import Event, Type, Verdict
+from liveagent.report.record import Reader
 from liveagent.report.sink import Say, Sink, say_nothing
-from liveagent.report.spool import Reader
 
 SOCKET = "/run/systemd/journal/socket"
 IDENTIFIER = "liveagent"

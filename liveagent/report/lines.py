@@ -92,6 +92,14 @@ def render_bytes(number: float) -> str:
     return f"{number:.{digits}f} {unit}"
 
 
+def render_memory(number: float) -> str:
+    """Binary units, as memory is sold: `384 GiB`, `1.5 TiB`."""
+    for unit, size in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if number >= size:
+            return f"{number / size:.4g} {unit}"
+    return f"{number:g} B"
+
+
 def render_duration(seconds: float) -> str:
     """`45s`, `2m 10s`, `3h 5m`, `2d 4h`."""
     whole = int(round(seconds))

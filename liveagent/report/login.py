@@ -14,8 +14,8 @@ from pathlib import Path
 
 from liveagent.events import Type
 from liveagent.report.lines import fold
+from liveagent.report.record import Reader
 from liveagent.report.sink import Sink
-from liveagent.report.spool import Reader
 from liveagent.report.view import View, cut
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Callable
 from liveagent.events import Event, Type
 from liveagent.report.console import Consoles, Tty
 from liveagent.report.lines import Lines
+from liveagent.report.record import Reader
 from liveagent.report.sink import Sink
-from liveagent.report.spool import Reader
 
 if TYPE_CHECKING:
     from liveagent.report.paint import Painter

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Callable
 
-from liveagent.report.spool import Reader
+from liveagent.report.record import Reader
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Sink:
             while not self._stopping.is_set():
                 try:
                     busy = self.run_once()
-                except Exception as error:
+                except Exception as error:  # nobody would start the thread again
                     log.exception("Failed to run the sink %s, ignoring", self.name)
                     self.trouble = f"{type(error).__name__}: {error}"
                     self._stopping.wait(FAULT_PAUSE)

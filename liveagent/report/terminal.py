@@ -16,8 +16,8 @@ import click
 from liveagent.events import Event, Type
 from liveagent.report.banner import render_banner
 from liveagent.report.lines import Lines, clean_lines
+from liveagent.report.record import Reader
 from liveagent.report.sink import Sink
-from liveagent.report.spool import Reader
 from liveagent.report.words import print_lines
 
 # At most so often; what somebody else wrote over the screen is put right after a while.

@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from liveagent.host import Host
-from liveagent.report.spool import Reader, Spool
+from liveagent.report.record import Reader
+from liveagent.report.spool import Spool
 from liveagent.report.terminal import DisplaySink, Plain
 from liveagent.tasks import Context
 

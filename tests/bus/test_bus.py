@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from liveagent.events import Event, Type
-from liveagent.report.spool import encode_line
+from liveagent.report.record import encode_line
 from tests.bus.conftest import MEMBER, STRANGER, Bus, Server
 
 pytestmark = pytest.mark.timeout(600)

@@ -7,13 +7,13 @@ import json
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from liveagent.host import Host
-from liveagent.machine import devices as probing
 from liveagent.machine.device import Answer, Device, drop_doubles, fold_paths, read_wwn
 from liveagent.machine.devices import probe_devices
 from liveagent.machine.disks import Transport
@@ -76,26 +76,30 @@ def test_one_of_sixty_hangs(tmp_path: Path, healthy: str) -> None:
     assert [(note.part, note.why) for note in look.missing] == [("disks.sdax.health", Why.NO_ANSWER)]
 
 
+class Stuck(Bench):
+    """A machine where what the kernel knows of sdb does not come back."""
+
+    def __init__(self, place: Path, answer: Any) -> None:
+        super().__init__(place, answer)
+        self.never = threading.Event()
+
+    def read_bytes(self, path: str, limit: int = -1) -> bytes:
+        if "/block/sdb/" in path:
+            self.never.wait(30)
+        return super().read_bytes(path, limit)
+
+
 @pytest.mark.corpus
-def test_a_drive_that_hangs_in_the_kernel(tmp_path: Path, healthy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drive_that_hangs_in_the_kernel(tmp_path: Path, healthy: str) -> None:
     """Where even sysfs does not come back, a row says that there is something, and the others do not wait for it."""
     for number, name in enumerate(("sda", "sdb"), 1):
         add_disk(tmp_path, name, number)
-    never = threading.Event()
-    probe = probing.probe_surveyed
-
-    def hang(host: Host, name: str, survey: object) -> object:
-        if name == "sdb":
-            never.wait(30)
-        return probe(host, name, survey)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(probing, "probe_surveyed", hang)
-    monkeypatch.setattr(probing, "DRIVE_LIMIT", 0.5)
-    look = Look(Bench(tmp_path, answer_only({"/dev/sda": healthy})))  # type: ignore[arg-type, dict-item]
+    host = Stuck(tmp_path, answer_only({"/dev/sda": healthy}))  # type: ignore[dict-item]
+    look = Look(host)
     try:
-        good, lost = probe_devices(look)
+        good, lost = probe_devices(look, limit=0.5)
     finally:
-        never.set()
+        host.never.set()
     assert (good.name, good.answer) == ("sda", Answer.GIVEN)
     assert (lost.name, lost.answer, lost.kind) == ("sdb", Answer.SILENT, "unknown")
     assert look.missing[-1].part == "disks.sdb" and look.missing[-1].why is Why.NO_ANSWER

@@ -35,7 +35,8 @@ from liveagent.report.callback import (
     write_cursor,
 )
 from liveagent.report.post import Fault, describe_answer, make_printable, parse_retry_after
-from liveagent.report.spool import Reader, Spool, read_events
+from liveagent.report.record import Reader, read_events
+from liveagent.report.spool import Spool
 
 RUN = "20260101T000000Z-ab12"
 SOURCE = "/liveagent/S4EWNX0N"
@@ -631,7 +632,8 @@ import sys
 from pathlib import Path
 from liveagent.events import Type
 from liveagent.report.callback import Callback, Pace
-from liveagent.report.spool import Reader, Spool
+from liveagent.report.record import Reader
+from liveagent.report.spool import Spool
 
 directory, url, run, source, count = sys.argv[1:]
 spool = Spool(Path(directory, run), run, source)

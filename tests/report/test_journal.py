@@ -17,7 +17,8 @@ import pytest
 
 from liveagent.events import Event, Type
 from liveagent.report.journal import MESSAGE_LIMIT, SOCKET, Journal, make_datagram, make_fields, open_journal
-from liveagent.report.spool import Reader, Spool
+from liveagent.report.record import Reader
+from liveagent.report.spool import Spool
 
 RUN = "20260101T000000Z-ab12"
 LONG = 20.0

@@ -14,7 +14,8 @@ import pytest
 from liveagent.events import Type
 from liveagent.report.lines import WIDTH
 from liveagent.report.login import ISSUE, MOTD, Login, read_last, render_fragment, show_idle, write_fragments
-from liveagent.report.spool import Reader, Spool, read_events
+from liveagent.report.record import Reader, read_events
+from liveagent.report.spool import Spool
 from tests.conftest import REPOSITORY, need
 from tests.report.emulator import SCREENS
 

@@ -20,7 +20,8 @@ from liveagent.events import Event
 from liveagent.host import Host
 from liveagent.report.console import Consoles, choose_screens
 from liveagent.report.panel import Panel
-from liveagent.report.spool import Reader, Spool, read_events
+from liveagent.report.record import Reader, read_events
+from liveagent.report.spool import Spool
 from liveagent.report.view import parse_time
 from tests.conftest import need
 from tests.report.emulator import LONG, SCREENS, Tmux, compare

@@ -9,7 +9,7 @@ import pytest
 
 from liveagent.events import Event, Type
 from liveagent.records import RECENT, Status
-from liveagent.report.spool import EVENTS, Reader, encode_line, read_events, read_last
+from liveagent.report.record import EVENTS, Reader, encode_line, read_events, read_last
 
 RUN = "20260101T000000Z-ab12"
 NOISE = [b"half of a li", b"\xff\xfe\n", b"{}\n", b"\n"]

@@ -15,18 +15,8 @@ import psutil
 import pytest
 
 from liveagent.events import Event, Type
-from liveagent.report.spool import (
-    BURST,
-    EVENTS,
-    PENDING_LIMIT,
-    RATE,
-    Reader,
-    Spool,
-    Thinner,
-    encode_line,
-    read_events,
-    write_synced,
-)
+from liveagent.report.record import EVENTS, Reader, encode_line, read_events
+from liveagent.report.spool import BURST, PENDING_LIMIT, RATE, Spool, Thinner, write_synced
 from tests.conftest import REPOSITORY, need
 
 RUN = "20260101T000000Z-ab12"
@@ -374,7 +364,7 @@ def test_no_record(directory: Path) -> None:
 FOLLOW = """
 import sys
 from pathlib import Path
-from liveagent.report.spool import Reader
+from liveagent.report.record import Reader
 reader = Reader(Path(sys.argv[1]))
 for line in sys.stdin:
     print(*[event.sequence for event in reader.read()], flush=True)

@@ -19,7 +19,8 @@ import pytest
 
 from liveagent.events import Type
 from liveagent.lock import Lock
-from liveagent.report.spool import Reader, Spool
+from liveagent.report.record import Reader
+from liveagent.report.spool import Spool
 from liveagent.report.terminal import SAID, DisplaySink, Live, Plain, open_display
 from tests.conftest import REPOSITORY, need
 from tests.report.emulator import SCREENS, Tmux, compare
@@ -30,7 +31,7 @@ ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 SHOW = """
 import sys
 from pathlib import Path
-from liveagent.report.spool import Reader, read_events
+from liveagent.report.record import Reader, read_events
 from liveagent.report.terminal import DisplaySink, open_display
 path = Path(sys.argv[1])
 with open_display(sys.stderr, "a hint") as display:
@@ -148,7 +149,7 @@ def test_what_is_said_for_weeks_stays_small(capsys: pytest.CaptureFixture[str]) 
 ATTACH = """
 import sys, time
 from pathlib import Path
-from liveagent.report.spool import Reader
+from liveagent.report.record import Reader
 from liveagent.report.terminal import Live
 from liveagent.report.view import parse_time
 display = Live(sys.stdout, "Ctrl-C leaves, and the run goes on", lambda: parse_time("2026-01-02T03:24:15Z"))
@@ -211,7 +212,7 @@ def test_leaving(tmux: Tmux) -> None:
 SUSPEND = """
 import sys, time
 from pathlib import Path
-from liveagent.report.spool import Reader
+from liveagent.report.record import Reader
 from liveagent.report.terminal import DisplaySink, open_display
 with open_display(sys.stdout, "a hint") as display:
     sink = DisplaySink(Reader(Path(sys.argv[1])), display)

@@ -14,8 +14,8 @@ from rich.cells import cell_len
 from liveagent.events import Event, Type
 from liveagent.report.lines import Lines
 from liveagent.report.paint import Painter
+from liveagent.report.record import Reader, read_events
 from liveagent.report.screen import render
-from liveagent.report.spool import Reader, read_events
 from liveagent.report.view import FINDINGS, LINES, ROWS, Row, View, choose_rows
 
 RUN = "20260102T030405Z-1a2b3c"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from liveagent.events import JSON, Finding, Verdict
 from liveagent.tasks.hwdiag.check import Code
-from liveagent.tasks.hwdiag.facts import SINGLE, Field, How, render
+from liveagent.tasks.hwdiag.facts import PCI_LINK, SINGLE, Field, How, render
 from liveagent.tasks.hwdiag.notes import Notes
 from liveagent.tasks.hwdiag.parts import Item, dig, list_parts, make_label
 from liveagent.tasks.hwdiag.quantity import is_number
@@ -44,7 +44,7 @@ WATCHED: Mapping[str, tuple[str, tuple[Field, ...]]] = {
         ),
     ),
     "nics": ("NIC", (Field("firmware", "firmware", How.VERSION), Field("speed_mbit", "Mbit/s", How.SPEED))),
-    "pci": ("PCI device", (Field("link.speed", "GT/s", How.SPEED), Field("link.width", "lanes", How.SPEED))),
+    "pci": ("PCI device", PCI_LINK),
     "raid": ("RAID controller", (Field("firmware", "firmware", How.VERSION),)),
     "power_supplies": ("power supply", (Field("serial", "serial"),)),
 }

@@ -10,6 +10,7 @@ import dataclasses
 import enum
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Callable
 
 from liveagent.events import JSON
 from liveagent.report.lines import render_bytes
@@ -32,16 +33,20 @@ class How(enum.Enum):
 class Field:
     """One value, by its path below the part, and what people call it.
 
-    `dated`: the path of its date, which stands with it: some makers never change the version.
+    `dated`: the path of its date, which stands with it: some makers never change the version. `unless`: of which parts
+    it says nothing.
     """
 
     path: str
     name: str
     how: How = How.SAME
     dated: str = ""
+    unless: Callable[[JSON], bool] | None = None
 
     def read(self, part: JSON) -> JSON:
         """The value, with its date where it has one; None where it is not known."""
+        if self.unless and self.unless(part):
+            return None
         value = dig(part, self.path)
         date = dig(part, self.dated) if self.dated else None
         return None if is_unknown(value) else value if is_unknown(date) else f"{value} ({date})"
@@ -61,6 +66,16 @@ class Parts:
     counted: bool = True
 
 
+# Graphics processors and accelerators slow their links down at rest, and those of the bridges above them.
+RESTING = ("03", "12", "0604")
+
+
+def rests(part: JSON) -> bool:
+    """Whether the speed of a PCI device's link says nothing of it."""
+    return str(dig(part, "class_code") or "").startswith(RESTING)
+
+
+PCI_LINK = (Field("link.speed", "GT/s", How.SPEED, unless=rests), Field("link.width", "lanes", How.SPEED))
 SINGLE = (
     Field("system.bios_version", "BIOS", How.VERSION, dated="system.bios_date"),
     Field("system.boot_mode", "boot mode"),
@@ -82,15 +97,8 @@ LISTS = (
     Parts("nics", "NIC", ("driver",), (Field("firmware", "firmware", How.VERSION),)),
     Parts("nics", "NIC", ("bus",), (Field("speed_mbit", "Mbit/s", How.SPEED),), counted=False),
     # Disks and NICs are counted above, and nobody orders the chips of a board.
-    Parts(
-        "pci",
-        "PCI device",
-        ("id", "model"),
-        (Field("link.speed", "GT/s", How.SPEED), Field("link.width", "lanes", How.SPEED)),
-        counted=False,
-    ),
+    Parts("pci", "PCI device", ("id", "model"), PCI_LINK, counted=False),
     Parts("raid", "RAID controller", ("model",), (Field("firmware", "firmware", How.VERSION),)),
-    Parts("gpus", "GPU", ("name",), (Field("vbios", "VBIOS", How.VERSION),)),
     Parts("power_supplies", "power supply", ("max_watts",)),
 )
 

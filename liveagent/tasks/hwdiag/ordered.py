@@ -35,7 +35,6 @@ ROWS = (
     Row("disks", ("kind", "size"), ("model",)),
     Row("nics", ("speed_max_mbit",)),
     Row("raid", ("model",)),
-    Row("gpus", ("name",)),
     Row("power_supplies", ("max_watts",)),
 )
 # Fields that are bytes: a person writes them with a unit, and means them to a hundredth.

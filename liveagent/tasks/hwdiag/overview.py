@@ -11,8 +11,7 @@ from liveagent.machine.ethernet import Interface
 from liveagent.machine.inventory import Inventory
 from liveagent.machine.memory import Memory
 from liveagent.machine.sensors import State
-from liveagent.report.inventory import render_memory
-from liveagent.report.lines import render_bytes
+from liveagent.report.lines import render_bytes, render_memory
 
 # More kinds of one part than these are counted, not named.
 KINDS = 4

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from liveagent.events import WORST_FIRST, Finding, Verdict
-from liveagent.machine.look import Missing
+from liveagent.machine.look import Missing, Why
 from liveagent.options import suggest
 
 # What a diagnosis is not one without. Paths as `Missing` has them; what is below them counts as well.
@@ -67,8 +67,8 @@ class Policy:
         return sorted(kept, key=lambda one: WORST_FIRST.index(one.verdict))
 
     def unmeasured(self, missing: Iterable[Missing]) -> list[Missing]:
-        """What is missing of what has to be measured."""
-        return [one for one in missing if one.part in self.required]
+        """What is missing of what has to be measured. That there is no such thing is a measurement."""
+        return [one for one in missing if one.part in self.required and one.why is not Why.ABSENT]
 
     def _verdict(self, finding: Finding) -> Verdict:
         for rules in [*self._covering(self.model), self.general]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -30,28 +31,38 @@ log = logging.getLogger(__name__)
 QUESTION_TIMEOUT = 30.0
 # ACS-4 and NVM Express allow a short test two minutes; of a long one without an estimate a large disk's day is assumed.
 SHORT, LONG = 120.0, 24 * 3600.0
-# An estimate is for a drive that does nothing else, and this one may have been busy before.
-PATIENCE, GRACE = 2.0, 600.0
-POLL = {"short": 5.0, "long": 60.0}
-# After a start it takes a drive some seconds to say that it tests itself.
-BEGIN = 30.0
 # A drive may be busy for a question or two.
 UNANSWERED = 5
 ABORT_TIMEOUT = 60.0
-WATCHING = 0.2
 TESTED = (Transport.NVME, Transport.SATA, Transport.SAS, Transport.SCSI)
 # smartctl(8), exit status: what says that the test did not begin. The rest is about the drive's past.
 NOT_BEGUN = 0b111
 
 
-def run_selftests(context: Context, inventory: Inventory, kind: str) -> list[Finding]:
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """Seconds: between two questions in a short and in a long test, and until a drive says that it tests itself.
+
+    A drive has its estimate times `patience`, and `grace`: the estimate is for one that does nothing else, and this
+    one may have been busy before.
+    """
+
+    short: float = 5.0
+    long: float = 60.0
+    begin: float = 30.0
+    patience: float = 2.0
+    grace: float = 600.0
+    watching: float = 0.2
+
+
+def run_selftests(context: Context, inventory: Inventory, kind: str, pace: Pace = Pace()) -> list[Finding]:
     """Have every drive test itself, side by side; `kind` is short or long. Raises Cancelled once all were told to end.
 
     Takes as long as the slowest drive says, and twice that at most.
     """
     devices = choose_drives(inventory.disks)
     able = [device for device in devices if device.self_tests and device.self_tests.offered]
-    watches = [Watch(context, device, kind) for device in able]
+    watches = [Watch(context, device, kind, pace) for device in able]
     threads = [
         threading.Thread(target=watch.run, name=f"selftest-{watch.device.name}", daemon=True) for watch in watches
     ]
@@ -59,7 +70,7 @@ def run_selftests(context: Context, inventory: Inventory, kind: str) -> list[Fin
         thread.start()
     end = time.monotonic() + max((watch.limit for watch in watches), default=0.0) + ABORT_TIMEOUT
     while any(thread.is_alive() for thread in threads) and time.monotonic() < end:
-        if context.cancel.wait(WATCHING):
+        if context.cancel.wait(pace.watching):
             end = min(end, time.monotonic() + ABORT_TIMEOUT)
             _join(threads, end)
             break
@@ -100,12 +111,13 @@ class NotBegun(Exception):
 class Watch:
     """One drive's self-test, from its start to its result; `run` never raises, `finding` says what became of it."""
 
-    def __init__(self, context: Context, device: Device, kind: str) -> None:
+    def __init__(self, context: Context, device: Device, kind: str, pace: Pace) -> None:
         tests = device.self_tests or SelfTests()
         given = tests.short if kind == "short" else tests.long
         self.device = device
         self.estimate = float(given or (SHORT if kind == "short" else LONG))
-        self.limit = self.estimate * PATIENCE + GRACE
+        self.limit = self.estimate * pace.patience + pace.grace
+        self._pace = pace
         self.finding = TEST_UNKNOWN.found(device.label, f"the {kind} self-test did not end, and was left behind")
         self._context = context
         self._kind = kind
@@ -132,7 +144,9 @@ class Watch:
         started = time.monotonic()
         unanswered = 0
         while time.monotonic() - started < self.limit:
-            host.pause(min(POLL[self._kind], max(self.estimate / 20, 0.2)))
+            host.pause(
+                min(self._pace.short if self._kind == "short" else self._pace.long, max(self.estimate / 20, 0.2))
+            )
             now = self._drive.ask(host)
             unanswered = unanswered + 1 if now is None else 0
             if unanswered >= UNANSWERED:
@@ -143,7 +157,7 @@ class Watch:
             if new and not now.running:
                 return self._judge(new, was_running)
             spent = time.monotonic() - started
-            if not now.running and spent > BEGIN:
+            if not now.running and spent > self._pace.begin:
                 raise NotBegun("neither does one run, nor is there a new one in the drive's log")
             self._tell(now, spent)
         self._abort()

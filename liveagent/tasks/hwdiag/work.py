@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 JUDGES: tuple[Judge, ...] = (expect.judge, compare.judge)
 
 
-def run(context: Context, options: HwdiagOptions) -> Outcome:
+def run(context: Context, options: HwdiagOptions, judges: Sequence[Judge] = JUDGES) -> Outcome:
     """Look at the whole machine, and judge it."""
     policy, findings = read_policy(context, options.policy)
     inventory = probe_inventory(context.host, LISTENING)
@@ -41,7 +41,7 @@ def run(context: Context, options: HwdiagOptions) -> Outcome:
         "inventory": case.document,
         "not_measured": [str(one) for one in inventory.missing],
     }
-    for judged in [ask(one, case) for one in JUDGES]:
+    for judged in [ask(one, case) for one in judges]:
         findings += judged.findings
         data.update(judged.data)
     context.data = data

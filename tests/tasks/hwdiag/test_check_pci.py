@@ -79,6 +79,19 @@ def test_links(card: PciDevice, codes: list[str]) -> None:
     assert [finding.code for finding in find(PORT, card)] == codes
 
 
+def test_a_cards_own_switch_rests_with_it() -> None:
+    """Accelerators with a bridge on the card: port, switch, processor and its sound. A network card below it moves."""
+    switch = dataclasses.replace(PORT, id="0000:01:00.0", parent=PORT.id, link=Link(2.5, 16, 16.0, 16))
+    gpu = dataclasses.replace(
+        CARD, id="0000:02:00.0", class_code="030200", parent=switch.id, link=Link(2.5, 16, 16.0, 16)
+    )
+    sound = dataclasses.replace(gpu, id="0000:02:00.1", class_code="040300")
+    port = with_link(PORT, 2.5, 16, 16.0, 16)
+    assert [finding.code for finding in find(port, switch, gpu, sound)] == ["pci.link.resting"] * 2
+    nic = dataclasses.replace(CARD, id="0000:03:00.0", parent=switch.id, link=Link(16.0, 16, 16.0, 16))
+    assert [finding.code for finding in find(port, switch, gpu, nic)] == ["pci.link.speed", "pci.link.resting"]
+
+
 def test_a_finding_says_where_it_sits_and_what_it_measured() -> None:
     [finding] = find(PORT, with_link(CARD, 5.0, 8, 8.0, 8))
     assert finding.part.startswith("slot 3, 0000:01:00.0 Intel Corporation") and PORT.id in finding.part

@@ -18,8 +18,7 @@ from liveagent.machine.disks import Transport
 from liveagent.machine.inventory import Inventory
 from liveagent.machine.selftest import SelfTest, SelfTests, TestResult
 from liveagent.tasks import Context
-from liveagent.tasks.hwdiag import selftest
-from liveagent.tasks.hwdiag.selftest import choose_drives, find_new, run_selftests
+from liveagent.tasks.hwdiag.selftest import Pace, choose_drives, find_new, run_selftests
 from tests.machine.bench import Bench, Hangs
 
 SATA = Device(
@@ -36,12 +35,8 @@ BEHIND = dataclasses.replace(
 )  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A drive of files is done at once; nothing waits for it."""
-    monkeypatch.setattr(selftest, "POLL", {"short": 0.01, "long": 0.01})
-    monkeypatch.setattr(selftest, "BEGIN", 0.3)
-    monkeypatch.setattr(selftest, "WATCHING", 0.01)
+# A drive of files is done at once; nothing waits for it.
+HURRY = Pace(short=0.01, long=0.01, begin=0.3, watching=0.01)
 
 
 class Drive:
@@ -122,8 +117,15 @@ def make_context(place: Path, answer: Any, events: Events | None = None) -> Cont
     return Context(Bench(place, answer), None, "hwdiag", emit)  # type: ignore[arg-type]
 
 
-def run_one(place: Path, drive: Drive, device: Device, kind: str = "short", events: Events | None = None) -> Finding:
-    (finding,) = run_selftests(make_context(place, drive.answer, events), Inventory(disks=(device,)), kind)
+def run_one(
+    place: Path,
+    drive: Drive,
+    device: Device,
+    kind: str = "short",
+    events: Events | None = None,
+    pace: Pace = HURRY,
+) -> Finding:
+    (finding,) = run_selftests(make_context(place, drive.answer, events), Inventory(disks=(device,)), kind, pace)
     return finding
 
 
@@ -198,11 +200,9 @@ def test_one_that_runs_already(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("drive", "device"), [(Drive("ata", polls=10**9), SATA), (Drive("nvme", polls=10**9), NVME)])
-def test_one_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drive: Drive, device: Device) -> None:
+def test_one_that_does_not_end(tmp_path: Path, drive: Drive, device: Device) -> None:
     """Twice the drive's own estimate, and it is told to end."""
-    monkeypatch.setattr(selftest, "GRACE", 0.2)
-    monkeypatch.setattr(selftest, "PATIENCE", 0.0)
-    finding = run_one(tmp_path, drive, device)
+    finding = run_one(tmp_path, drive, device, pace=dataclasses.replace(HURRY, grace=0.2, patience=0.0))
     assert finding.verdict is Verdict.UNKNOWN and "did not end within" in finding.summary
     assert drive.told[-1] == "abort"
 
@@ -216,7 +216,7 @@ def test_a_drive_that_falls_silent(tmp_path: Path) -> None:
             raise Hangs
         return drive.answer(argv)
 
-    (finding,) = run_selftests(make_context(tmp_path, answer), Inventory(disks=(SATA,)), "short")
+    (finding,) = run_selftests(make_context(tmp_path, answer), Inventory(disks=(SATA,)), "short", HURRY)
     assert finding.verdict is Verdict.UNKNOWN and "no longer answers" in finding.summary
 
 
@@ -235,7 +235,7 @@ def test_cancel_ends_the_tests(tmp_path: Path) -> None:
     threading.Thread(target=lambda: begun.wait(20) and context.cancel.set(), daemon=True).start()
     other = dataclasses.replace(SATA, name="sdb", path="/dev/sdb", smartctl=("/dev/sdb",))
     with pytest.raises(Cancelled):
-        run_selftests(context, Inventory(disks=(SATA, other)), "long")
+        run_selftests(context, Inventory(disks=(SATA, other)), "long", HURRY)
     assert [drive.told[-1] for drive in drives.values()] == ["abort", "abort"]
 
 
@@ -246,7 +246,7 @@ def test_drives_without_self_tests_are_said(tmp_path: Path) -> None:
     volume = dataclasses.replace(SATA, name="sdd", volume="a logical volume of a Dell PERC controller")
     virtio = dataclasses.replace(SATA, name="vda", transport=Transport.VIRTIO)
     context = make_context(tmp_path, Drive("ata").answer)
-    found = run_selftests(context, Inventory(disks=(unable, silent, volume, virtio)), "short")
+    found = run_selftests(context, Inventory(disks=(unable, silent, volume, virtio)), "short", HURRY)
     assert [(one.code, one.part, one.verdict) for one in found] == [
         ("disk.selftest.not_offered", "nvme0n1 Z1", Verdict.PASS)
     ]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from liveagent.events import Finding, Verdict
 from liveagent.machine.dimm import Dimm
 from liveagent.machine.memory import Memory
+from liveagent.report.lines import render_memory
 from liveagent.tasks.hwdiag.check import Code
 from liveagent.tasks.hwdiag.policy import Limit, Policy
 
@@ -74,7 +75,7 @@ def find_modules(memory: Memory, sockets: int | None, policy: Policy) -> Iterato
 def _find_unlike(dimms: list[Dimm]) -> Iterator[Finding]:
     sizes = collections.Counter(dimm.size for dimm in dimms)
     if len(sizes) > 1:
-        words = ", ".join(f"{count} × {(size or 0) / 2**30:.4g} GiB" for size, count in sizes.most_common())
+        words = ", ".join(f"{count} × {render_memory(size or 0)}" for size, count in sizes.most_common())
         yield MIXED_SIZE.found(_odd(dimms, "size"), f"modules of several sizes: {words}", sizes=_counts(dimms, "size"))
     unlike = {field: counts for field in KINDS if len(counts := _counts(dimms, field)) > 1}
     if unlike:

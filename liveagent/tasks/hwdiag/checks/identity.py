@@ -28,9 +28,10 @@ def find(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
     if identity is None:
         return
     name = identity.product or "machine"
-    if identity.serial is None:
+    unread = {one.part for one in inventory.missing}
+    if identity.serial is None and "identity.serial" not in unread:
         yield NO_SERIAL.found(name, "no usable serial is set; have it written with the maker's tool")
-    if identity.uuid is None:
+    if identity.uuid is None and "identity.uuid" not in unread:
         yield NO_UUID.found(name, "no usable UUID is set; have it written with the maker's tool")
 
 

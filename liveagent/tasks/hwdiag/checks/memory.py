@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from liveagent.events import Finding, Verdict
 from liveagent.machine.inventory import Inventory
 from liveagent.machine.memory import Memory
+from liveagent.report.lines import render_memory
 from liveagent.tasks.hwdiag.check import Check, Code
 from liveagent.tasks.hwdiag.checks.dimms import CODES as DIMM_CODES
 from liveagent.tasks.hwdiag.checks.dimms import find_modules
@@ -77,8 +78,8 @@ def _find_missing(memory: Memory, policy: Policy) -> Iterator[Finding]:
     smallest = min(dimm.size for dimm in memory.dimms if dimm.size is not None and not dimm.is_persistent)
     if memory.usable < share * memory.total and lacking >= smallest / 2:
         summary = (
-            f"the system has {_gib(memory.usable)} of {_gib(memory.total)} that are fitted; look in the firmware's "
-            "log for a module that is disabled, and in its setup for mirroring"
+            f"the system has {render_memory(memory.usable)} of {render_memory(memory.total)} that are fitted; look in "
+            "the firmware's log for a module that is disabled, and in its setup for mirroring"
         )
         yield MISSING.found("memory", summary, usable=memory.usable, total=memory.total, threshold=share)
 
@@ -102,10 +103,6 @@ def _find_errors(memory: Memory, policy: Policy) -> Iterator[Finding]:
         if corrected and corrected >= least:
             summary = f"{corrected} corrected errors since boot; watch the module, or replace it"
             yield CORRECTABLE.found(part, summary, corrected=corrected, threshold=least)
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.4g} GiB"
 
 
 CHECKS = (Check((*DIMM_CODES, MISSING, UNCORRECTED, CORRECTABLE, ECC_OFF, NO_ECC), find),)

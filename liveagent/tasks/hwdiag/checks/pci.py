@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from liveagent.events import Finding, Verdict
 from liveagent.machine.inventory import Inventory
@@ -25,7 +25,7 @@ LINK_WIDTH = Code(
 LINK_RESTING = Code(
     "pci.link.resting",
     Verdict.PASS,
-    "a graphics processor's link is slow: they save power at rest, so this says nothing without load",
+    "the link of a graphics processor, or of the switch on its card, is slow: at rest that says nothing",
     "drivers of NVIDIA and AMD lower the speed of an idle link",
 )
 NO_DRIVER = Code(
@@ -34,28 +34,43 @@ NO_DRIVER = Code(
     "a storage or network controller has no driver: what is behind it is not seen",
     "classes 01 and 02 of the PCI code and ID assignment",
 )
-DISPLAY = ("03", "12")
+DISPLAY, BRIDGE = ("03", "12"), "0604"
 DRIVEN = {"01": "storage", "02": "network"}
 
 
 def find_links(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
     """Hop by hop: a device, and the port above it."""
     devices = {device.id: device for device in inventory.pci}
+    resting = find_resting(devices)
     for device in inventory.pci:
         above = devices.get(device.parent)
         # A virtual function has no link, and functions of one device share that of the first.
         if above is None or device.link is None or above.link is None or device.physical:
             continue
         if device.id.endswith(".0"):
-            yield from _judge(device, device.link, above, above.link)
+            yield from _judge(device, device.link, above, above.link, device.id in resting)
 
 
-def _judge(device: PciDevice, link: Link, above: PciDevice, port: Link) -> Iterator[Finding]:
+def find_resting(devices: Mapping[str, PciDevice]) -> set[str]:
+    """Graphics processors, and the bridges that have nothing else at their ends: a card's own switch. Pure."""
+    ends: dict[str, set[bool]] = {}
+    for device in devices.values():
+        # The sound of a card is another function of it; the first says what it is.
+        if device.class_code.startswith(BRIDGE) or not device.id.endswith(".0"):
+            continue
+        place: PciDevice | None = device
+        while place is not None:
+            ends.setdefault(place.id, set()).add(device.class_code[:2] in DISPLAY)
+            place = devices.get(place.parent)
+    return {name for name, kinds in ends.items() if kinds == {True}}
+
+
+def _judge(device: PciDevice, link: Link, above: PciDevice, port: Link, rests: bool) -> Iterator[Finding]:
     where = f"{device.label}, below {above.id}"
     if link.speed is not None and link.speed_max is not None and port.speed_max is not None:
         possible = min(link.speed_max, port.speed_max)
         if link.speed < possible:
-            code = LINK_RESTING if device.class_code[:2] in DISPLAY else LINK_SPEED
+            code = LINK_RESTING if rests else LINK_SPEED
             advice = "" if code is LINK_RESTING else "; reseat the card, look at riser and BIOS"
             summary = f"its link runs at {link.speed:g} GT/s of {possible:g}{advice}"
             yield code.found(where, summary, speed=link.speed, possible=possible, unit="GT/s")
