@@ -16,6 +16,7 @@ from pathlib import Path
 from liveagent.events import Event, Type, Verdict
 from liveagent.report.record import Reader
 from liveagent.report.sink import Say, Sink, say_nothing
+from liveagent.report.troubles import make_trouble
 
 SOCKET = "/run/systemd/journal/socket"
 IDENTIFIER = "liveagent"
@@ -49,7 +50,7 @@ def render_message(event: Event) -> str:
     if event.type is Type.OUTPUT:
         return str(data.get("line", ""))
     if event.type is Type.FINDING:
-        return f"{data.get('verdict', '')}: {data.get('part', '')}: {data.get('summary', '')} ({data.get('code', '')})"
+        return f"{data.get('verdict', '')}: {make_trouble(data, {}).text} ({data.get('code', '')})"
     # liveagent.step.finished → step finished
     what = event.type.value.partition(".")[2].replace(".", " ")
     end = ": ".join(str(data[key]) for key in ("verdict", "summary") if data.get(key))

@@ -132,7 +132,7 @@ def _step_finished(event: Event) -> list[str]:
 
 def _finding(event: Event) -> list[str]:
     data = event.data
-    return [f"{str(data.get('verdict')).upper()}: {data.get('part')}: {data.get('summary')} [{data.get('code')}]"]
+    return [f"{str(data.get('verdict')).upper()}: {make_trouble(data, {}).text} [{data.get('code')}]"]
 
 
 def _output(event: Event) -> list[str]:

@@ -56,4 +56,9 @@ class Painter:
         with console.capture() as capture:
             console.print(group, no_wrap=True, overflow="crop", crop=True, end="")
         text = capture.get()
-        return (text.translate(ASCII) if self._plain else text).splitlines()
+        return (make_plain(text) if self._plain else text).splitlines()
+
+
+def make_plain(text: str) -> str:
+    """The same in ASCII, as wide as it was; only a sentence with `49 °C` in it is shorter by the sign."""
+    return text.replace(" °C", " C").translate(ASCII)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,12 +25,14 @@ class Trouble:
     slot: str = ""
 
     @property
-    def where(self) -> str:
-        """`slot 3, sdc WWZ00K02L`."""
-        return f"slot {self.slot}, {self.part}" if self.slot else self.part
+    def text(self) -> str:
+        """`slot 3, sdc WWZ00K02L: 8 sectors could not be read`; a summary that names its part has it once."""
+        says_so = re.match(rf"(\w+ )?{re.escape(self.part)}(?!\w)", self.summary)
+        named = self.summary if says_so else f"{self.part}: {self.summary}"
+        return f"slot {self.slot}, {named}" if self.slot else named
 
     def __str__(self) -> str:
-        return f"{self.verdict.upper()}: {self.where}: {self.summary}"
+        return f"{self.verdict.upper()}: {self.text}"
 
 
 def rank(verdict: str) -> int:
@@ -58,6 +61,7 @@ def list_troubles(result: Mapping[str, Any]) -> list[Trouble]:
 
 
 def make_trouble(finding: Mapping[str, Any], slots: Mapping[str, str]) -> Trouble:
+    """A finding, whatever its verdict; `slots` as `find_slots` has them."""
     part = str(finding.get("part"))
     return Trouble(str(finding.get("verdict")), part, str(finding.get("summary")), slots.get(part, ""))
 

@@ -14,7 +14,7 @@ import re
 from liveagent.events import WORST_FIRST, Event, Type
 from liveagent.report.lines import clean, describe_broken, to_number
 from liveagent.report.overview import list_not_measured, list_overview
-from liveagent.report.troubles import GOOD, list_troubles, only_mapping, only_mappings, rank
+from liveagent.report.troubles import GOOD, list_troubles, make_trouble, only_mapping, only_mappings, rank
 
 LINES = 100
 FINDINGS = 50
@@ -166,7 +166,7 @@ class View:
 
     def _finding(self, event: Event) -> None:
         verdict = cut(event.data.get("verdict"))
-        line = Line(f"{cut(event.data.get('part'))}: {cut(event.data.get('summary'))}", verdict=verdict)
+        line = Line(cut(make_trouble(event.data, {}).text), verdict=verdict)
         row = self.rows.get(event.subject)
         if row and verdict not in GOOD and rank(verdict) <= rank(row.found):
             row.found = verdict
@@ -176,7 +176,7 @@ class View:
         self.finished = parse_time(event.time)
         self.verdict, self.summary = cut(event.data.get("verdict")), cut(event.data.get("summary"))
         troubles = list_troubles(event.data)[:ROWS]
-        self.troubles = tuple(Line(cut(f"{one.where}: {one.summary}"), verdict=cut(one.verdict)) for one in troubles)
+        self.troubles = tuple(Line(cut(one.text), verdict=cut(one.verdict)) for one in troubles)
         # Of a record that was thinned or broken off the last event alone may have said it.
         self.serial = self.serial or cut(only_mapping(event.data.get("machine")).get("serial"))
         tasks = only_mappings(event.data.get("tasks"))

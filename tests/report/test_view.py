@@ -16,6 +16,7 @@ from liveagent.report.lines import Lines
 from liveagent.report.paint import Painter
 from liveagent.report.record import Reader, read_events
 from liveagent.report.screen import render
+from liveagent.report.troubles import make_trouble
 from liveagent.report.view import FINDINGS, LINES, ROWS, Row, View, choose_rows
 
 RUN = "20260102T030405Z-1a2b3c"
@@ -351,6 +352,25 @@ def test_the_end_of_a_disk_without_a_finding() -> None:
     assert text == ["UNKNOWN: slot 7, sda A: did not end"]
 
 
+@pytest.mark.parametrize(
+    ("part", "summary", "text"),
+    [
+        ("Inlet Temp", "Inlet Temp is at 49 °C; look", "Inlet Temp is at 49 °C; look"),
+        ("memory.dimms", "memory.dimms: 1 missing", "memory.dimms: 1 missing"),
+        ("FAN 3", "fan FAN 3 stands still", "fan FAN 3 stands still"),
+        ("sda A", "did not end", "sda A: did not end"),
+        ("sda", "sdaa is beside it", "sda: sdaa is beside it"),
+        ("PSU (1)", "PSU (1): failed", "PSU (1): failed"),
+    ],
+)
+def test_a_part_is_named_once(part: str, summary: str, text: str) -> None:
+    """What a person reads has the part in each finding, and does not stutter."""
+    finding = {"verdict": "fail", "part": part, "summary": summary, "code": "c"}
+    assert show(begun(event(Type.FINDING, finding, "hwdiag"))).count(f"FAIL: {text}") == 1
+    assert make_trouble(finding, {}).text == text
+    assert make_trouble(finding, {part: "3"}).text == f"slot 3, {text}"
+
+
 # -- onto a terminal --------------------------------------------------------------------------------
 
 
@@ -374,5 +394,7 @@ def test_only_what_changed_is_sent() -> None:
 def test_a_terminal_that_lacks_our_ornaments() -> None:
     """Our own marks become ASCII there."""
     view = begun(progress("wipe/sda", 50, label="a label that is far too long for its column", temperature=40))
+    view.feed(event(Type.FINDING, {"verdict": "warn", "part": "Inlet", "summary": "is at 49 °C, above 47 °C"}))
     text = Painter("standard", plain=True).paint(render(view, 79, 24, 0), 79, 24)
-    assert text.isascii() and "###" in text and "~" in text
+    assert text.isascii() and "###" in text and "~" in text and "40 C" in text
+    assert "is at 49 C, above 47 C" in text
