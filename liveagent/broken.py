@@ -1,4 +1,4 @@
-"""Runs whose agent was killed in the middle: what is known of them is said and reported, and nothing is started."""
+"""Runs whose agent was killed in the middle: what is known of them is said and reported."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def close_broken_runs(places: Places, machine: Machine) -> list[str]:
 
 
 def close_broken_run(places: Places, run: str, machine: Machine) -> str:
-    """End the record of a run whose agent was killed, and say what is known of it. Nothing is started."""
+    """End the record of a run whose agent was killed, and say what is known of it."""
     directory = places.runs / run
     events = read_events(directory / EVENTS)
     if any(event.type is Type.RUN_FINISHED for event in events):
-        return f"this boot's plan was taken by run {run}; nothing is started anew"
+        return f"run {run} has ended before"
     if not events and any(event.type is Type.RUN_FINISHED for event in read_events(_lost(places, run) / EVENTS)):
-        return f"the record of run {run} was lost, and that is reported; nothing is started anew"
+        return f"the record of run {run} was lost, and that is reported"
     result = _close(directory, events, machine) if events else _report_lost(places, run, machine)
     ended = f"{result.verdict}: {result.summary}"
-    return f"run {run} was broken off when the agent ended: {ended}. Nothing is started anew."
+    return f"run {run} was broken off when the agent ended: {ended}"
 
 
 def _lost(places: Places, run: str) -> Path:

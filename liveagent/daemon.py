@@ -7,10 +7,13 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Callable
 
 from liveagent import __version__
 from liveagent.adopter import Adopter
 from liveagent.boot import Request, make_request, read_sources
+from liveagent.bootnote import KeptDocument
 from liveagent.broken import close_broken_run, close_broken_runs
 from liveagent.bus.service import Service, Signals
 from liveagent.cmdline import Cmdline
@@ -20,7 +23,7 @@ from liveagent.heartbeat import attend
 from liveagent.host import Cancelled, CommandError, Host
 from liveagent.lock import BootMark, Busy
 from liveagent.machine import Machine, probe_machine
-from liveagent.order import take_request
+from liveagent.order import Order, take_request
 from liveagent.places import Places
 from liveagent.plan import UNKNOWN_WORD, Plan, make_plan
 from liveagent.report.console import Consoles, choose_consoles, choose_screens
@@ -28,10 +31,11 @@ from liveagent.report.login import show_idle
 from liveagent.report.panel import Panel
 from liveagent.report.record import Reader
 from liveagent.report.sink import Sink
+from liveagent.resume import Begun, CannotGoOn, Open, UnderWay, find_open, make_rest
 from liveagent.session import Ended, Session
 from liveagent.settings import AgentSettings, parse_settings
 from liveagent.signals import handled
-from liveagent.systemd import Manager
+from liveagent.systemd import Manager, read_environment
 from liveagent.tasks import Registry
 
 log = logging.getLogger(__name__)
@@ -57,8 +61,20 @@ class Daemon:
         self.cancel = Cancel()
         self.stopping = threading.Event()
         self._manager = Manager(host, environment)
+        self._kept = KeptDocument(host, places.runtime)
+        # What an earlier one was killed in: its record says where that was until it is ended as one broken off.
+        self._underway = UnderWay(host, places.runtime)
+        self._left = self._underway.read()
+        self._broken = find_open(places.runs / self._left.run) if self._left else None
         self._desk = Desk(
-            host, places, config, environment, self._say, self._watchers, self._after_order, self._manager.beat
+            host,
+            places,
+            config,
+            environment,
+            self._say,
+            self._watchers,
+            self._after_order,
+            self._manager.beat,
         )
         self._bus = Service(self._desk, places.runtime, self._say)
 
@@ -104,7 +120,8 @@ class Daemon:
         for text in close_broken_runs(self._places, machine):
             self._say(text)
         if taken is not None:
-            self._go_on(machine, taken)
+            self._say_taken(machine, str(taken.get("run") or ""))
+            self._go_on(machine)
             return
         request = self._fetch()
         plan = make_plan(request, Registry(self._host))
@@ -117,13 +134,20 @@ class Daemon:
             self._say(f"idle: {units}; SSH is open, `liveagent list` shows what can be done")
             self._stay(plan.settings)
             return
-        ended = self._take(plan, request, machine, mark)
+
+        def note(run: str, directory: Path) -> None:
+            mark.write(run, directory)
+            self._underway.write(Begun(run))
+
+        ended = self._take(plan, request, machine, note)
+        if ended is None:
+            self._spend(mark)
         if ended and plan.settings.then != "stay":
             self._after(plan, ended, self.cancel)
         self._stay(plan.settings, ended)
 
-    def _take(self, plan: Plan, request: Request, machine: Machine, mark: BootMark) -> Ended | None:
-        """The boot's plan, once: the mark is on disk before the first event."""
+    def _take(self, plan: Plan, request: Request, machine: Machine, note: Callable[[str, Path], None]) -> Ended | None:
+        """Carry a plan out here; None where it was not taken. What is noted is on disk before the first event."""
         if plan.faults:
             self._say_faults(plan)
         if plan.faults or not plan.is_destructive:
@@ -139,12 +163,14 @@ class Daemon:
             self._manager.beat,
         )
         try:
-            return session.run(plan, request, before=mark.write)
+            ended = session.run(plan, request, before=note)
         except Busy as error:
-            self._spend(mark)
-            self._say(f"the boot's plan was not taken: {error}")
+            self._say(f"{plan.word} was not begun: {error}")
         except OSError as error:
-            self._say(f"the boot's plan was not taken: {error.filename or mark.path}: {error.strerror}")
+            self._say(f"{plan.word} was not begun: {error.filename or self._places.runtime}: {error.strerror}")
+        else:
+            self._underway.clear()
+            return ended
         return None
 
     def _spend(self, mark: BootMark) -> None:
@@ -215,23 +241,55 @@ class Daemon:
         if self.stopping.is_set():
             ended.drain(STOP_DRAIN)
 
-    def _go_on(self, machine: Machine, taken: Mapping[str, object]) -> None:
-        """The service was started again in the same boot: say how the run ended, start nothing."""
+    def _say_taken(self, machine: Machine, run: str) -> None:
+        """The service was started again in the same boot: say how the boot's run ended."""
         self._manager.ready()
-        run = str(taken.get("run") or "")
         if not run:
-            self._say("this boot's plan was looked at before, and nothing of it ran; nothing is started anew")
+            self._say("this boot's plan was looked at before, and nothing of it ran")
         else:
-            self._say(close_broken_run(self._places, run, machine))
+            self._say(f"this boot's plan was taken: {close_broken_run(self._places, run, machine)}")
             self._show_idle(machine)
-        # Only for the receivers and their secrets, which may stand in the config document alone.
-        self._stay(parse_settings(self._fetch().agent)[0])
+
+    def _go_on(self, machine: Machine) -> None:
+        """Go on with what the service was killed in, where it can; start nothing anew."""
+        left, broken = self._left, self._broken
+        found = self._find_rest(left, broken) if left and broken else None
+        if left is None or found is None:
+            self._say("Nothing is started anew.")
+            # Only for the receivers and their secrets, which may stand in the config document alone.
+            self._stay(parse_settings(self._fetch().agent)[0])
+            return
+        rest, request = found
+        times = left.times + 1
+        ended = self._take(rest, request, machine, lambda run, _: self._underway.write(Begun(run, left.order, times)))
+        if ended and rest.settings.then != "stay":
+            self._after(rest, ended, self.cancel)
+        self._stay(rest.settings, ended)
+
+    def _find_rest(self, left: Begun, broken: Open) -> tuple[Plan, Request] | None:
+        """What goes on of a run that was broken off, with all that was asked for then; None where nothing does."""
+        try:
+            request = self._ask_again(left.order) if left.order else self._fetch()
+            rest = make_rest(make_plan(request, Registry(self._host), at_boot=left.order is None), left, broken)
+        except CannotGoOn as error:
+            self._say(f"run {left.run} does not go on: {error}")
+            return None
+        self._say(rest.notices[-1])
+        return rest, request
+
+    def _ask_again(self, order: Order) -> Request:
+        host = self._host.cancelled_by(self.stopping)
+        environment = {**self._environment, **read_environment(self._host)} if order.as_booted else {}
+        # Cut short by the host itself, as in `_fetch`.
+        return attend(lambda: order.request(host, self._config, environment, self._say, self._kept), self._manager.beat)
 
     def _fetch(self) -> Request:
         """Everything that was asked for. A config URL has its own limit, which may be longer than the watchdog's."""
         host = self._host.cancelled_by(self.stopping)
         # Cut short by the host itself, which says so to whoever waits.
-        return attend(lambda: take_request(host, self._config, self._environment, self._say)[0], self._manager.beat)
+        return attend(
+            lambda: take_request(host, self._config, self._environment, self._say, self._kept)[0], self._manager.beat
+        )
 
     def _request_at_hand(self) -> tuple[Request, Cmdline]:
         """What was asked for as far as this machine knows it, without the config URL."""
@@ -307,6 +365,8 @@ class Daemon:
 
     def _end_run(self) -> None:
         """End what is on; a boot's plan that is not on yet is none of it."""
+        # What somebody ends does not go on by itself, also where the service is killed before it has ended.
+        self._underway.clear()
         reason = "asked to by `liveagent cancel`"
         if self._desk.running:
             self._desk.end(reason)
@@ -314,6 +374,7 @@ class Daemon:
             self.cancel.end(reason)
 
     def _stop(self) -> None:
+        self._underway.clear()
         self.cancel.end("the service was stopped")
         self._desk.end("the service was stopped")
         self.stopping.set()

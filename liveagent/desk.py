@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping
 from typing import Callable
 
+from liveagent.bootnote import KeptDocument
 from liveagent.engine import Cancel, make_run_id
 from liveagent.events import JSON
 from liveagent.host import Host
@@ -18,6 +19,7 @@ from liveagent.order import BadOrder, Order, decode_order
 from liveagent.places import Places
 from liveagent.plan import Plan, make_plan
 from liveagent.records import PAGE, Disk
+from liveagent.resume import Begun, UnderWay
 from liveagent.session import Ended, Session, Watchers
 from liveagent.systemd import read_environment
 from liveagent.tasks import Registry
@@ -65,6 +67,8 @@ class Desk:
         self._own: set[str] = set()
         self._failed: dict[str, str] = {}
         self.records = Disk(places)
+        self._kept = KeptDocument(host, places.runtime)
+        self._underway = UnderWay(host, places.runtime)
 
     def is_own(self, run: str) -> bool:
         return run in self._own
@@ -126,6 +130,9 @@ class Desk:
 
     def end(self, reason: str) -> None:
         """End what is on here, if anything is."""
+        # What somebody ends does not go on by itself, also where the service is killed before it has ended.
+        if self.running:
+            self._underway.clear()
         self._cancel.end(reason)
 
     def join(self, seconds: float) -> None:
@@ -138,10 +145,11 @@ class Desk:
         try:
             # The manager's may have been set since this process was started with what it had then.
             environment = {**self._environment, **read_environment(self._host)} if order.as_booted else {}
-            request = order.request(self._host.cancelled_by(cancel), self._config, environment, self._say)
+            request = order.request(self._host.cancelled_by(cancel), self._config, environment, self._say, self._kept)
             plan = make_plan(request, Registry(self._host), at_boot=False)
             machine = probe_machine(self._host.cancelled_by(cancel))
             session = Session(self._host, self._places, machine, self._say, self._watchers, cancel, beat=self._beat)
+            self._underway.write(Begun(run, order))
             self.turns = True
             ended = session.run_held(plan, request, run, keep)
         except Exception as error:  # it is said to the one who waits for the run, and the service goes on
@@ -152,6 +160,7 @@ class Desk:
             return
         finally:
             self.running, self.turns = "", False
+            self._underway.clear()
             lock.close()
         try:
             self._after(plan, ended, cancel)

@@ -18,6 +18,7 @@ SIGNERS = "/etc/liveagent/config_signers"
 NAMESPACE = "liveagent-config"
 SIZE_LIMIT = 1024 * 1024
 ACCEPT = "application/json"
+UNAVAILABLE = "plan.config.unavailable"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +51,7 @@ def fetch_document(host: Host, url: str, wait: float, ca: str, say: Callable[[st
     try:
         return keep_trying(host, attempt, wait, lambda text: say(f"{origin}: {text}"))
     except NotHad as error:
-        raise NoDocument(Fault("plan.config.unavailable", origin, str(error))) from None
+        raise NoDocument(Fault(UNAVAILABLE, origin, str(error))) from None
 
 
 def _get(host: Host, url: str, ca: str, limit: float) -> Page:

@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from typing import Callable
 
 from liveagent.boot import BY_HAND, Request, Sections, make_request, read_sources
+from liveagent.bootnote import KeptDocument
 from liveagent.cmdline import Cmdline
-from liveagent.document import NoDocument, fetch_document
+from liveagent.document import UNAVAILABLE, Document, NoDocument, fetch_document
 from liveagent.host import Host
 from liveagent.options import Setting
-from liveagent.settings import parse_settings
+from liveagent.settings import AgentSettings, parse_settings
 
 # A document of settings is a few hundred bytes; a list of serials a few thousand.
 LIMIT = 1024 * 1024
+# Seconds that a config URL has which was read before in this boot.
+AGAIN = 5.0
 
 
 class BadOrder(Exception):
@@ -27,6 +30,7 @@ def take_request(
     config: str,
     environment: Mapping[str, str],
     say: Callable[[str], None],
+    kept: KeptDocument,
     by_hand: Sections | None = None,
 ) -> tuple[Request, Cmdline]:
     """Everything that was asked for, the config URL fetched. What cannot be had is a fault of the request."""
@@ -36,10 +40,28 @@ def take_request(
     if not settings.config or faults:
         return request, line
     try:
-        document = fetch_document(host, settings.config, settings.config_wait, settings.callback_ca, say)
+        document = have_document(host, settings, say, kept)
     except NoDocument as error:
         return dataclasses.replace(request, faults=(*request.faults, error.fault)), line
     return make_request(environment, words, files, policy, line, document, by_hand), line
+
+
+def have_document(host: Host, settings: AgentSettings, say: Callable[[str], None], kept: KeptDocument) -> Document:
+    """What the config URL says now, or said earlier in this boot where it does not answer any more. Raises NoDocument.
+
+    Its token is good for one look, and that was the boot's.
+    """
+    earlier = kept.read(settings.config)
+    wait = min(settings.config_wait, AGAIN) if earlier else settings.config_wait
+    try:
+        document = fetch_document(host, settings.config, wait, settings.callback_ca, say)
+    except NoDocument as error:
+        if earlier is None or error.fault.code != UNAVAILABLE:
+            raise
+        say(f"{error.fault}; what it said earlier in this boot counts")
+        return earlier
+    kept.write(settings.config, document)
+    return document
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,15 +75,22 @@ class Order:
     def encode(self) -> str:
         return json.dumps(dataclasses.asdict(self))
 
-    def request(self, host: Host, config: str, environment: Mapping[str, str], say: Callable[[str], None]) -> Request:
+    def request(
+        self,
+        host: Host,
+        config: str,
+        environment: Mapping[str, str],
+        say: Callable[[str], None],
+        kept: KeptDocument,
+    ) -> Request:
         """What is asked for, over what the boot, the config URL and the files say. `environment` is the boot's."""
         by_hand: Sections = {
             section: {name: Setting(value, BY_HAND) for name, value in names.items()}
             for section, names in self.settings.items()
         }
         if self.as_booted:
-            return take_request(host, config, environment, say, by_hand)[0]
-        request, _ = take_request(host, config, {"SPEEDISO": self.tasks}, say, by_hand)
+            return take_request(host, config, environment, say, kept, by_hand)[0]
+        request, _ = take_request(host, config, {"SPEEDISO": self.tasks}, say, kept, by_hand)
         return dataclasses.replace(request, word=Setting(self.tasks, BY_HAND))
 
 

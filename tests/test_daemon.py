@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 
 from liveagent.receive import Receiver
 from tests.conftest import MakeLoop
+from tests.keys import Key
 
 pytestmark = pytest.mark.loop
 
@@ -214,29 +216,72 @@ def test_countdown_is_stopped_over_ssh(service: Service, console: Console, make_
     assert backing(device).read_bytes()[: len(MARK)] == MARK
 
 
+def test_killed_in_the_middle_goes_on(service: Service, console: Console, make_loop: MakeLoop, tmp_path: Path) -> None:
+    """kill -9 in mid-wipe, and the service is started again: that is reported, and the wipe ends what it began."""
+    device, done, key = make_loop(256 * MIB, MARK), make_loop(8 * MIB, MARK), Key(tmp_path / "key")
+    with Receiver(("127.0.0.1", 0), tmp_path / "received") as receiver:
+        agent = {"callback": receiver.url, "certificate_key": str(key.path), "countdown": "1s"}
+        service.configure(agent, {"disks": f"{device},{done}", "passes": "35", "clear_tpm": "yes"})
+        process = service.start("wipe")
+        console.wait_for(f"wipe/{Path(done).name}: PASS")
+        console.wait_for(f"wipe/{Path(device).name}  overwrite ")
+        process.kill()
+        process.wait(30)
+        written = backing(done).read_bytes()
+        again = service.start("wipe")
+        console.wait_for("wipe: PASS: 1 disk erased")
+        broken, rest = service.runs()
+        last = len((rest / "events.jsonl").read_text().splitlines())
+        assert receiver.wait(last, 60)
+        assert service.stop(again) == 0
+    assert json.loads((broken / "result.json").read_text())["verdict"] == "unknown"
+    told = f"wipe goes on with {Path(device).name}, where run {broken.name} was broken off"
+    # Nobody confirmed that it goes on, so that it can be stopped as the first could.
+    assert "DESTROYS DATA on this machine in 1 s" in console.text.partition(told)[2]
+    result = service.result()
+    [task] = result["tasks"]  # type: ignore[misc]
+    # What had ended is left as it is, and whether all else was done is not known to this run.
+    assert backing(done).read_bytes() == written
+    assert task["options"]["disks"] == [device] and task["options"]["clear_tpm"] is False
+    assert "wipe.resumed" in [finding["code"] for finding in task["findings"]]
+    assert MARK not in backing(device).read_bytes()
+    assert len(list((tmp_path / "received").glob("*/events.jsonl"))) == 2
+
+
+@pytest.mark.parametrize("change", ["word", "options", "again and again", "cancelled"])
 def test_killed_in_the_middle_starts_nothing_anew(
-    service: Service, console: Console, make_loop: MakeLoop, tmp_path: Path
+    service: Service, console: Console, make_loop: MakeLoop, tmp_path: Path, change: str
 ) -> None:
-    """kill -9 in mid-wipe, and the service is started again: the broken run is reported, and nothing runs."""
+    """Another thing is asked for now, it always ends like this, or somebody had ended it: nothing goes on."""
     device = make_loop(256 * MIB, MARK)
     with Receiver(("127.0.0.1", 0), tmp_path / "received") as receiver:
         service.configure({"callback": receiver.url}, {"disks": device, "passes": "35"})
         process = service.start("wipe")
         console.wait_for("/35")
         assert "running wipe since" in service.motd
+        if change == "cancelled":
+            process.send_signal(signal.SIGUSR1)
+            until = time.monotonic() + 30
+            while (service.directory / "run/under-way").exists():
+                assert time.monotonic() < until
+                time.sleep(0.001)
         process.kill()
         process.wait(30)
         written = backing(device).read_bytes()
-        again = service.start("wipe")
+        if change == "options":
+            service.configure({"callback": receiver.url}, {"disks": device, "passes": "34"})
+        if change == "again and again":
+            note = service.directory / "run/under-way"
+            note.write_text(note.read_text().replace('"times": 0', '"times": 3'))
+        again = service.start("wipe" if change != "word" else "hwdiag")
         console.wait_for("Nothing is started anew")
         last = len((service.runs()[-1] / "events.jsonl").read_text().splitlines())
         assert receiver.wait(last, 60)
         assert len(service.runs()) == 1
         assert service.stop(again) == 0
     assert backing(device).read_bytes() == written
-    result = service.result()
-    assert result["verdict"] == "unknown"
-    assert "running" not in service.motd and "last result: UNKNOWN: " in service.motd
+    assert service.result()["verdict"] in ("unknown", "cancelled")
+    assert "running" not in service.motd and "last result: " in service.motd
     arrived = [json.loads(line) for line in arrivals(tmp_path)]
     assert [int(event["sequence"]) for event in arrived] == list(range(1, last + 1))
     assert arrived[-1]["type"] == "liveagent.run.finished"
@@ -275,7 +320,7 @@ def test_a_restart_is_not_another_boot(service: Service, console: Console, make_
     first.kill()
     first.wait(30)
     again = service.start("wipe")
-    console.wait_for("nothing is started anew")
+    console.wait_for("Nothing is started anew")
     assert service.stop(again) == 0
     assert service.runs() == [] and backing(device).read_bytes()[: len(MARK)] == MARK
 
@@ -326,12 +371,20 @@ def test_a_wrong_request_is_said_and_reported(
 
 
 class Pages(http.server.BaseHTTPRequestHandler):
-    """Answers 404 to `/404`, a log-in page to everything else."""
+    """Answers 404 to `/404`, a document to the first who asks for `/once?…`, a log-in page to everything else."""
 
     def do_GET(self) -> None:
-        self.send_response(404 if self.path.startswith("/404") else 200)
+        spent: set[str] = self.server.spent  # type: ignore[attr-defined]
+        is_once = self.path.startswith("/once")
+        self.send_response(404 if self.path.startswith("/404") else 403 if is_once and self.path in spent else 200)
         self.end_headers()
-        self.wfile.write(b"<!doctype html><title>Please log in</title>")
+        page = (
+            b'{"wipe": {"passes": 2}, "agent": {"site": "HAM2"}}'
+            if is_once
+            else b"<!doctype html><title>Log in</title>"
+        )
+        self.wfile.write(page)
+        spent.add(self.path)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -340,6 +393,7 @@ class Pages(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def pages() -> Iterator[str]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
+        server.spent = set()  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -365,6 +419,30 @@ def test_config_url_that_is_not_to_be_had(
     assert service.stop(process) == 0
     assert backing(device).read_bytes() == before
     assert "hidden" not in console.text + (service.runs()[-1] / "events.jsonl").read_text()
+
+
+def test_a_token_that_is_good_for_one_look(service: Service, console: Console, make_loop: MakeLoop, pages: str) -> None:
+    """The boot spends it; what was said then counts for who asks later in this boot, and nobody else can read it."""
+    device = make_loop(8 * MIB, MARK)
+    service.configure({"config": f"{pages}/once?token=hidden"}, {"disks": device})
+    process = service.start("wipe")
+    console.wait_for("wipe: PASS")
+    kept = service.directory / "run/config-document"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    planned = service.command("plan", "--json")
+    assert planned.returncode == 0
+    assert json.loads(planned.stdout)["tasks"] == []  # the word stood in the service's environment
+    assert "what it said earlier in this boot counts" in planned.stderr and "hidden" not in planned.stderr
+    dry = json.loads(service.command("run", "wipe", "--dry-run", "--json").stdout)
+    assert dry["tasks"][0]["options"]["passes"] == 2
+    assert service.stop(process) == 0
+    # Another URL's is not this one's, and a document of another boot is none.
+    service.configure({"config": f"{pages}/once?token=other"}, {"disks": device})
+    assert service.command("plan").returncode == 0
+    assert service.command("plan").returncode == 2
+    service.configure({"config": f"{pages}/once?token=hidden"}, {"disks": device})
+    kept.write_text(kept.read_text().replace('"boot_id": "', '"boot_id": "0'))
+    assert service.command("plan").returncode == 2
 
 
 def test_state_that_cannot_be_written(service: Service, console: Console, make_loop: MakeLoop, tmp_path: Path) -> None:

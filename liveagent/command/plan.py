@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from liveagent import cli
+from liveagent.bootnote import KeptDocument
 from liveagent.command.run import read_boot_environment
 from liveagent.events import EXIT_USAGE
 from liveagent.machine.live import probe_live
@@ -13,7 +14,8 @@ from liveagent.tasks import Registry
 
 def show(shell: cli.Shell, as_json: bool) -> int:
     """The plan, or every fault; the exit status."""
-    request, _ = take_request(shell.host, shell.config, read_boot_environment(shell.host), cli.tell)
+    kept = KeptDocument(shell.host, shell.places.runtime)
+    request, _ = take_request(shell.host, shell.config, read_boot_environment(shell.host), cli.tell, kept)
     made = make_plan(request, Registry(shell.host))
     if as_json:
         cli.print_json(made.encode())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from liveagent import cli
 from liveagent.boot import BY_HAND, Request, Sections
+from liveagent.bootnote import KeptDocument
 from liveagent.bus import MARK as BUS_MARK
 from liveagent.command import runs
 from liveagent.engine import Cancel
@@ -63,7 +64,8 @@ def run(shell: cli.Shell, given: Given, how: How) -> int:
     registry = Registry(shell.host)
     order, faults = make_order(given, registry)
     environment = read_boot_environment(shell.host) if given.as_booted else {}
-    request = order.request(shell.host, shell.config, environment, cli.tell)
+    kept = KeptDocument(shell.host, shell.places.runtime)
+    request = order.request(shell.host, shell.config, environment, cli.tell, kept)
     request = dataclasses.replace(request, faults=(*request.faults, *faults))
     plan = make_plan(request, registry, at_boot=False)
     for notice in plan.notices:

@@ -131,8 +131,7 @@ def _step_finished(event: Event) -> list[str]:
 
 
 def _finding(event: Event) -> list[str]:
-    data = event.data
-    return [f"{str(data.get('verdict')).upper()}: {make_trouble(data, {}).text} [{data.get('code')}]"]
+    return [f"{make_trouble(event.data, {})} [{event.data.get('code')}]"]
 
 
 def _output(event: Event) -> list[str]:
@@ -156,7 +155,8 @@ def _run_finished(event: Event) -> list[str]:
 
 def fold(text: str, width: int = WIDTH) -> list[str]:
     """Our own words within the width of a serial console; what tools say is left as it is, to be searched for."""
-    return textwrap.wrap(text, max(20, width), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    return textwrap.wrap(text, max(20, width), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def describe_broken(event: Event, error: Exception) -> str:

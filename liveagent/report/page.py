@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from liveagent.report.lines import render_bytes, render_duration
 from liveagent.report.overview import list_differences, list_not_measured, list_overview
-from liveagent.report.troubles import list_disks
+from liveagent.report.troubles import list_disks, name_finding
 
 if TYPE_CHECKING:
     import jinja2
@@ -28,6 +28,7 @@ def make_environment() -> jinja2.Environment:
     environment.filters["bytes"] = render_bytes
     environment.filters["duration"] = render_duration
     environment.filters["disks"] = list_disks
+    environment.filters["finding"] = name_finding
     environment.filters["overview"] = list_overview
     environment.filters["differences"] = list_differences
     environment.filters["not_measured"] = list_not_measured

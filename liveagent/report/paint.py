@@ -10,7 +10,7 @@ from rich.console import Console, Group
 ENTER = "\x1b[?1049h\x1b[?25l"
 LEAVE = "\x1b[H\x1b[J\x1b[?1049l\x1b[?25h"
 # Our own ornaments, for a terminal that may lack them.
-ASCII = str.maketrans({"█": "#", "░": "-", "─": "-", "…": "~", "°": " "})
+ASCII = str.maketrans({"█": "#", "░": "-", "─": "-", "…": "~", "°": " ", "×": "x"})
 
 
 class Painter:

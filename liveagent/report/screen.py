@@ -16,6 +16,7 @@ from rich.text import Text
 from liveagent.report.banner import render_banner
 from liveagent.report.lines import ADVICE, fold, render_duration, render_rate
 from liveagent.report.overview import fold_not_measured, fold_overview
+from liveagent.report.troubles import name_finding
 from liveagent.report.view import Line, Row, View, choose_rows
 
 COLOURS = {
@@ -144,7 +145,7 @@ def _render_tail(lines: Sequence[Line], width: int, room: int) -> list[Text]:
 
 def _render_line(line: Line) -> Text:
     if line.verdict:
-        return Text.assemble((line.verdict.upper(), COLOURS.get(line.verdict, "")), f": {line.text}")
+        return Text.assemble((name_finding(line.verdict), COLOURS.get(line.verdict, "")), f": {line.text}")
     return Text.assemble((f"{line.part}| ", "dim"), line.text)
 
 

@@ -15,7 +15,7 @@ import click
 
 from liveagent.events import Event, Type
 from liveagent.report.banner import render_banner
-from liveagent.report.lines import Lines, clean_lines
+from liveagent.report.lines import Lines, clean_lines, fold
 from liveagent.report.record import Reader
 from liveagent.report.sink import Sink
 from liveagent.report.words import print_lines
@@ -213,8 +213,11 @@ class Live:
         from liveagent.report.screen import COLOURS
 
         letters = render_banner(self._view.verdict)
+        width, _ = measure(self._stream)
         for line in Lines().render(event):
-            print_lines([line], self._stream, COLOURS.get(self._view.verdict, "") if line in letters else "")
+            # Nobody searches through a terminal, and it would break in the middle of a word.
+            parts = fold(line, width - 1) if len(line) >= width else [line]
+            print_lines(parts, self._stream, COLOURS.get(self._view.verdict, "") if line in letters else "")
 
     def _write(self, text: str) -> None:
         if text:

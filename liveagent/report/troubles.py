@@ -32,7 +32,12 @@ class Trouble:
         return f"slot {self.slot}, {named}" if self.slot else named
 
     def __str__(self) -> str:
-        return f"{self.verdict.upper()}: {self.text}"
+        return f"{name_finding(self.verdict)}: {self.text}"
+
+
+def name_finding(verdict: str) -> str:
+    """The word before a finding. One that passes is a remark: what it says need not be good."""
+    return "NOTE" if verdict == "pass" else verdict.upper()
 
 
 def rank(verdict: str) -> int:

@@ -192,6 +192,13 @@ class Task(abc.ABC):
         """Exactly what `run` would do, touching nothing."""
         return Preview()
 
+    def resume(self, options: Any, begun: Mapping[str, Mapping[str, JSON]]) -> Any | None:
+        """The options with which a run goes on that the agent was killed in; None where it cannot. Pure.
+
+        `begun`: the parts that had not ended, by name, with what each was started with (`part_started`).
+        """
+        return None
+
     def tables(self) -> Sequence[Table]:
         """What `show` prints beside the options: codes that it may find, thresholds. Pure."""
         return ()

@@ -101,6 +101,17 @@ def test_the_whole_run(consoles: Consoles, screen: Tmux, serial: Tmux, tmp_path:
     assert "wipe: started disks=all" in told and "Failed to deliver" in told and "Alt+F2" not in told
 
 
+def test_the_end_of_a_diagnosis(consoles: Consoles, screen: Tmux, tmp_path: Path) -> None:
+    """The technician before the rack reads what is wrong; the same guest's as in the terminal's tests."""
+    record = tmp_path / "events.jsonl"
+    panel = start(consoles, record)
+    assert panel.drain(copy(record, "hwdiag.jsonl")[-1].sequence, LONG)
+    text = screen.wait_for("The machine has a fault")
+    compare(text, "console-hwdiag-80x25.txt")
+    assert text.isascii()
+    assert panel.stop()
+
+
 def test_the_countdown_counts_in_place(consoles: Consoles, screen: Tmux, tmp_path: Path) -> None:
     """The warning before a wipe stands once on the screen, whole, with the seconds that are left."""
     spool = Spool(tmp_path / RUN, RUN, "/liveagent/S")

@@ -169,17 +169,22 @@ except KeyboardInterrupt:
 @pytest.fixture
 def tmux(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Tmux]:
     need(shutil.which("tmux"), "tmux")
-    columns, rows = getattr(request, "param", (80, 24))
+    columns, rows, name = getattr(request, "param", (80, 24, "wipe.jsonl"))
     program = tmp_path / "attach.py"
     program.write_text(ATTACH)
     record = tmp_path / "events.jsonl"
-    record.write_bytes((SCREENS / "wipe.jsonl").read_bytes())
+    record.write_bytes((SCREENS / name).read_bytes())
     terminal = Tmux(tmp_path, columns, rows, sys.executable, str(program), str(record))
     yield terminal
     terminal.close()
 
 
-@pytest.mark.parametrize("tmux", [(80, 24), (200, 50)], indirect=True, ids=["80x24", "200x50"])
+def on_both(name: str) -> pytest.MarkDecorator:
+    """A record on a small terminal and on a large one."""
+    return pytest.mark.parametrize("tmux", [(80, 24, name), (200, 50, name)], indirect=True, ids=["80x24", "200x50"])
+
+
+@on_both("wipe.jsonl")
 def test_screens(tmux: Tmux, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """What a person sees in the middle and at the end, on a small terminal and on a large one."""
     size = request.node.callspec.id
@@ -187,6 +192,15 @@ def test_screens(tmux: Tmux, tmp_path: Path, request: pytest.FixtureRequest) -> 
     with (tmp_path / "events.jsonl").open("ab") as file:
         file.write((SCREENS / "wipe-end.jsonl").read_bytes())
     compare(tmux.wait_for("The machine has a fault"), f"end-{size}.txt")
+
+
+@on_both("hwdiag.jsonl")
+def test_screen_of_a_diagnosis(tmux: Tmux, request: pytest.FixtureRequest) -> None:
+    """What stays on the screen of a server that is not as it was ordered: what is wrong first, then what it is.
+
+    Recorded in the boot lab from a mis-built guest, without the inventory in it.
+    """
+    compare(tmux.wait_for("The machine has a fault"), f"hwdiag-{request.node.callspec.id}.txt")
 
 
 def test_resizing(tmux: Tmux) -> None:

@@ -138,13 +138,14 @@ def test_disk_that_hangs_does_not_hold_up_a_cancel(
 
     def cancel(type: Type, data: dict[str, object], subject: str = "") -> None:
         heard(type, data, subject)
-        if type is Type.OUTPUT and "stalled" in str(data["line"]):
+        # Not the other one's: on a busy machine it may well stand still for a moment.
+        if type is Type.OUTPUT and "stalled" in str(data["line"]) and subject == f"wipe/{Path(device).name}":
             host.cancel.set()
 
     context._emit = cancel
     try:
         options = WipeOptions(disks=(device, other), passes=35)
-        outcome = work.run(context, options, work.Patience(stalled=0.5, given_up=600.0, cancelled=1.0))
+        outcome = work.run(context, options, work.Patience(stalled=2.0, given_up=600.0, cancelled=1.0))
         told = copy.deepcopy((outcome.data, outcome.verdict, heard.said))
     finally:
         join_all(place)

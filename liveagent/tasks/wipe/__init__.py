@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from liveagent.tasks import Context, Outcome, Preview, Task
-from liveagent.tasks.wipe.options import WipeOptions, find_faults
+from liveagent.tasks.wipe.options import WipeOptions, find_faults, narrow
 
 if TYPE_CHECKING:
-    from liveagent.events import Finding
+    from liveagent.events import JSON, Finding
     from liveagent.host import Host
     from liveagent.machine import Machine
 
@@ -25,6 +25,9 @@ class Wipe(Task):
 
     def faults(self, options: WipeOptions) -> Sequence[str]:
         return find_faults(options)
+
+    def resume(self, options: WipeOptions, begun: Mapping[str, Mapping[str, JSON]]) -> WipeOptions | None:
+        return narrow(options, begun)
 
     def refuse(self, host: Host, machine: Machine, options: WipeOptions) -> Sequence[Finding]:
         from liveagent.tasks.wipe import work
