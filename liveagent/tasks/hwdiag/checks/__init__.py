@@ -18,6 +18,7 @@ from liveagent.tasks.hwdiag.checks import (
     sensors,
     smart,
     system,
+    usb,
 )
 from liveagent.tasks.hwdiag.policy import Limit
 
@@ -31,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
     *raid.CHECKS,
     *nics.CHECKS,
     *pci.CHECKS,
+    *usb.CHECKS,
     *kernel_log.CHECKS,
     *bmc.CHECKS,
     *bmc_log.CHECKS,
