@@ -108,6 +108,11 @@ class Interface:
     def label(self) -> str:
         return f"{self.name} {self.id}" if self.id != self.name else self.name
 
+    @property
+    def is_over_infiniband(self) -> bool:
+        """Whether it is made of an InfiniBand port: its address has twenty octets (RFC 4391, section 9.1.1)."""
+        return len(self.mac.split(":")) == 20
+
 
 def parse_settings(text: str) -> Settings:
     """`ethtool NAME`; what it could not find out is None or ""."""

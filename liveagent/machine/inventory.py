@@ -10,6 +10,7 @@ from liveagent import __version__
 from liveagent.events import JSON, render_time
 from liveagent.host import Host
 from liveagent.machine.bmc import Bmc, probe_bmc
+from liveagent.machine.bonds import Bond, probe_bonds
 from liveagent.machine.clock import Clock, probe_clock
 from liveagent.machine.controller import RaidController
 from liveagent.machine.controllers import probe_raid_controllers
@@ -20,6 +21,7 @@ from liveagent.machine.dmi import DMI, Identity, probe_identity
 from liveagent.machine.encoding import encode_fields
 from liveagent.machine.ethernet import Interface, probe_interfaces
 from liveagent.machine.hwmon import probe_hwmon
+from liveagent.machine.infiniband import RdmaPort, probe_infiniband
 from liveagent.machine.kernel_log import KernelLog, probe_kernel_log
 from liveagent.machine.live import Live, probe_live
 from liveagent.machine.lldp import LISTEN, Neighbour, probe_known_neighbours, probe_neighbours
@@ -31,6 +33,7 @@ from liveagent.machine.power_supplies import PowerSupply, probe_power_supplies
 from liveagent.machine.sensors import Sensor
 from liveagent.machine.stack import Layer, probe_layers
 from liveagent.machine.system import System, probe_system
+from liveagent.machine.usb import UsbDevice, probe_usb
 
 # The form of the document; it counts up when a field changes its meaning or goes.
 FORM = 1
@@ -53,8 +56,11 @@ class Inventory:
     kernel_log: KernelLog | None = None
     disks: tuple[Device, ...] = ()
     nics: tuple[Interface, ...] = ()
+    bonds: tuple[Bond, ...] = ()
+    infiniband: tuple[RdmaPort, ...] = ()
     lldp: tuple[Neighbour, ...] = ()
     pci: tuple[PciDevice, ...] = ()
+    usb: tuple[UsbDevice, ...] = ()
     layers: tuple[Layer, ...] = ()
     live: Live | None = None
     md: tuple[MdArray, ...] = ()
@@ -100,8 +106,12 @@ COLLECTORS: tuple[Job[Any], ...] = (
     # Two hundred drives that all hang take three minutes.
     Job("disks", probe_devices, 240.0),
     Job("nics", probe_interfaces, 60.0),
+    Job("bonds", probe_bonds, 30.0),
+    # Each counter is asked of the adapter's firmware.
+    Job("infiniband", probe_infiniband, 60.0),
     Job("lldp", probe_known_neighbours, 30.0),
     Job("pci", probe_pci, 60.0),
+    Job("usb", probe_usb, 60.0),
     Job("layers", lambda look: probe_layers(look.host), 60.0),
     Job("live", lambda look: probe_live(look.host), 30.0),
     Job("md", probe_md, 30.0),

@@ -1,4 +1,7 @@
-"""The PCI devices: what each is, where it sits, and how its link runs; from sysfs and udev's database of names."""
+"""The PCI devices: what each is, where it sits, how its link runs, and the errors that the kernel counted of it.
+
+From sysfs and udev's database of names.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +32,37 @@ class Link:
 
 
 @dataclasses.dataclass(frozen=True)
+class AerCount:
+    """Errors of one severity: how many messages of them, and how many of each kind that there were.
+
+    A message may stand for several errors, and so `total` may be less than their sum.
+    """
+
+    total: int
+    kinds: Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Aer:
+    """Errors that a device reported since it was found (PCI Express Advanced Error Reporting).
+
+    `corrected` were repaired by the link; of the others `nonfatal` lost what was under way, and after `fatal` ones the
+    link is not to be trusted. None where it could not be read.
+    """
+
+    corrected: AerCount | None
+    nonfatal: AerCount | None
+    fatal: AerCount | None
+
+
+@dataclasses.dataclass(frozen=True)
 class PciDevice:
     """A PCI function. `id` is its address, `parent` that of the bridge above it, "" at the root.
 
     `class_code` is class, subclass and interface in hex (`020000`); ids are in hex. Names are "" where the database has
     none. `numa_node` is None where the firmware does not say. `slot` is the number on the chassis, where the firmware
-    knows it. `physical` is the address of the function that a virtual one belongs to.
+    knows it. `physical` is the address of the function that a virtual one belongs to. `aer` is None where the device
+    reports no errors, or does so to the firmware alone.
     """
 
     id: str
@@ -55,6 +83,7 @@ class PciDevice:
     virtual_functions: int | None
     virtual_functions_max: int | None
     physical: str
+    aer: Aer | None = None
 
     @property
     def name(self) -> str:
@@ -79,6 +108,17 @@ def parse_width(text: str) -> int | None:
     return int(text) if text.isdecimal() and int(text) in WIDTHS else None
 
 
+def parse_aer(text: str) -> AerCount | None:
+    """`RxErr 2`, a line a kind, and `TOTAL_ERR_COR 2`; None without a total.
+
+    Documentation/ABI/testing/sysfs-bus-pci-devices-aer_stats. Kernel 4.19 has names of several words (`Bad TLP`).
+    """
+    counts = {name: int(count) for name, count in re.findall(r"^(\w[\w ]*) (\d{1,20})$", text, re.MULTILINE | re.ASCII)}
+    totals = [count for name, count in counts.items() if name.startswith("TOTAL_ERR")]
+    kinds = {name: count for name, count in counts.items() if count and not name.startswith("TOTAL_ERR")}
+    return AerCount(totals[0], kinds) if totals else None
+
+
 def probe_pci(look: Look) -> tuple[PciDevice, ...]:
     """Every function, by address."""
     host = look.host
@@ -87,7 +127,10 @@ def probe_pci(look: Look) -> tuple[PciDevice, ...]:
         look.note("pci", Why.ABSENT, "the kernel has no PCI bus")
     names = {device.name: device.properties for device in host.udev("pci")}
     slots = probe_slots(host)
-    return tuple(_probe_device(host, address, names.get(address, {}), slots) for address in addresses)
+    devices = tuple(_probe_device(host, address, names.get(address, {}), slots) for address in addresses)
+    if devices and not any(device.aer for device in devices):
+        look.note("pci.aer", Why.NO_DRIVER, "no device's errors are counted: the firmware may keep them to itself")
+    return devices
 
 
 def probe_slots(host: Host) -> Mapping[str, str]:
@@ -132,12 +175,18 @@ def _probe_device(host: Host, address: str, names: Mapping[str, str], slots: Map
         virtual_functions=to_number(read("sriov_numvfs")),
         virtual_functions_max=to_number(read("sriov_totalvfs")),
         physical=read_link(host, f"{below}/physfn"),
+        aer=_make_aer(read("aer_dev_correctable"), read("aer_dev_nonfatal"), read("aer_dev_fatal")),
     )
 
 
 def _probe_link(speed: str, width: str, speed_max: str, width_max: str) -> Link | None:
     link = Link(parse_speed(speed), parse_width(width), parse_speed(speed_max), parse_width(width_max))
     return link if any(value is not None for value in dataclasses.astuple(link)) else None
+
+
+def _make_aer(corrected: str, nonfatal: str, fatal: str) -> Aer | None:
+    aer = Aer(parse_aer(corrected), parse_aer(nonfatal), parse_aer(fatal))
+    return aer if aer != Aer(None, None, None) else None
 
 
 def _hex(text: str) -> str:

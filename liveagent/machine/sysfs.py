@@ -6,8 +6,8 @@ from liveagent.host import Host
 
 
 def to_number(text: str) -> int | None:
-    """A whole number that is not negative; None for anything else."""
-    return int(text) if text.isdecimal() else None
+    """A whole number that is not negative; None for anything else, and for one that no counter holds."""
+    return int(text) if text.isdecimal() and len(text) <= 20 else None
 
 
 def read_number(host: Host, path: str) -> int | None:

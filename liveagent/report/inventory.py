@@ -23,8 +23,11 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "raid": ("id", "model", "firmware", "state"),
     "md": ("name", "level", "state", "members"),
     "nics": ("name", "id", "driver", "firmware", "speed_mbit", "speed_max_mbit", "addresses"),
+    "bonds": ("id", "mode", "status", "legs", "active", "aggregator", "partner"),
+    "infiniband": ("name", "transport", "model", "firmware", "state", "physical", "rate", "width", "generation"),
     "lldp": ("interface", "system", "port", "port_description", "vlan"),
     "pci": ("id", "class_name", "vendor", "model", "driver", "slot"),
+    "usb": ("id", "vendor_id", "product_id", "vendor", "product", "serial", "kinds", "speed_mbit"),
     "kernel_log.complaints": ("code", "part", "count", "last"),
     "sensors": ("name", "value", "unit", "state"),
     "bmc.sensors": ("name", "value", "unit", "state"),
@@ -132,4 +135,6 @@ def _render_number(name: str, value: float) -> str:
         return render_bytes(value)
     if name in MEMORY or name.endswith("_memory"):
         return render_memory(value)
+    if name == "rate":
+        return f"{value / 10**9:g} Gbit/s"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -57,7 +57,8 @@ def test_masks(text: str, numbers: tuple[int, ...]) -> None:
         ("hwloc-tree/16amd64-8n2c-cpusets.tar.bz2", 8, 15, 15, ["cpu.cores", "cpu.offline"]),
         ("ghw-tree/linux-amd64-offlinecpus.tar.gz", 2, 2, 2, ["cpu.offline", "cpu.vulnerable"]),
         ("hwloc-tree/96em64t-4no4pa3ca2co.tar.bz2", 16, 96, 96, []),
-        ("hwloc-tree/48amd64-4pa2n6c-sparse.tar.bz2", 4, 48, 48, []),
+        # Of the two nodes in each of its processors one has 8 GiB, and the other 16.
+        ("hwloc-tree/48amd64-4pa2n6c-sparse.tar.bz2", 4, 48, 48, ["cpu.node.uneven"]),
         ("hwloc-tree/nvidia-dgx-gb10.tar.bz2", 1, 20, 20, ["cpu.turbo"]),
         # A laptop that was hot.
         ("lscpu-tree/x86_64-64cpu-linux6.2.tar.gz", 1, 4, 8, ["cpu.throttled"]),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from liveagent.host import Host
 from liveagent.machine.look import Look, Why
-from liveagent.machine.pci import WIDTHS, Link, PciDevice, parse_speed, parse_width, probe_pci
+from liveagent.machine.pci import WIDTHS, Aer, AerCount, Link, PciDevice, parse_aer, parse_speed, parse_width, probe_pci
 from tests.conftest import UnpackTree
 
 PCI = r"/(bus/pci|devices/pci)"
@@ -42,8 +42,32 @@ def test_widths(text: str, width: int | None) -> None:
     assert parse_width(text) == width
 
 
+# As a kernel of today prints it, and as 4.19 did.
+CORRECTABLE = "RxErr 12\nBadTLP 0\nBadDLLP 1\nRollover 0\nTimeout 0\nNonFatalErr 0\nTOTAL_ERR_COR 9\n"
+OLD = "Receiver Error 2\nBad TLP 0\nReplay Timer Timeout 1\nTOTAL_ERR_COR 3\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (CORRECTABLE, AerCount(9, {"RxErr": 12, "BadDLLP": 1})),
+        (OLD, AerCount(3, {"Receiver Error": 2, "Replay Timer Timeout": 1})),
+        ("Undefined 0\nNewKind 0\nTOTAL_ERR_FATAL 0", AerCount(0, {})),
+        # Cut off before the total: not measured, and not nothing.
+        (CORRECTABLE[:40], None),
+        (CORRECTABLE.replace("9", "many"), None),
+        ("RxErr \ufffd\n", None),
+        ("", None),
+    ],
+)
+def test_errors(text: str, count: AerCount | None) -> None:
+    assert parse_aer(text) == count
+
+
 @given(st.text())
 def test_no_text_raises_or_makes_an_absurd_figure(text: str) -> None:
+    errors = parse_aer(f"{text}\nTOTAL_ERR_COR 1")
+    assert errors is None or all(count > 0 for count in errors.kinds.values())
     speed, width = parse_speed(text), parse_width(text)
     assert speed is None or speed >= 0
     assert width is None or width in WIDTHS
@@ -83,6 +107,22 @@ def test_an_nvme_drive_below_a_wider_port(unpack_tree: UnpackTree) -> None:
     assert devices["0000:01:00.0"].link == Link(8.0, 4, 8.0, 4)
     assert devices["0000:00:02.1"].link == Link(8.0, 4, 8.0, 8)
     assert devices["0000:a2:00.0"].numa_node == 1 and devices["0000:01:00.0"].numa_node is None
+
+
+@pytest.mark.corpus
+def test_errors_of_a_captured_server(unpack_tree: UnpackTree) -> None:
+    """It has counters of some devices, all at nothing; of the bridge above the drive there are none."""
+    devices = by_address(unpack_tree("sysfs-tree/procfs-pci.tar.gz", PCI))
+    none = AerCount(0, {})
+    assert devices["0000:01:00.0"].aer == Aer(none, none, none)
+    assert devices["0000:00:02.1"].aer is None
+
+
+@pytest.mark.corpus
+def test_a_server_that_counts_no_errors_says_so(unpack_tree: UnpackTree) -> None:
+    look = Look(unpack_tree("hwloc-tree/32intel64-2p8co2t+8ve.tar.bz2", PCI))
+    assert all(device.aer is None for device in probe_pci(look))
+    assert [(one.part, one.why) for one in look.missing] == [("pci.aer", Why.NO_DRIVER)]
 
 
 def test_a_machine_without_a_bus(tmp_path: Path) -> None:

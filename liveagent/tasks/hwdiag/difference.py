@@ -12,7 +12,7 @@ from liveagent.tasks.hwdiag.assignment import assign
 from liveagent.tasks.hwdiag.condition import Condition, render_value
 from liveagent.tasks.hwdiag.expectation import Absent, Fields, Holding, Node, Order, Orders
 from liveagent.tasks.hwdiag.notes import Notes
-from liveagent.tasks.hwdiag.parts import Item, describe, list_parts, make_label, make_name
+from liveagent.tasks.hwdiag.parts import NOT_PARTS, Item, describe, list_parts, make_label, make_name
 
 NOT_MEASURED = "it was not measured"
 
@@ -80,6 +80,8 @@ class _Comparison:
         return Difference(match, path, condition.text, value, condition.render(value), part or path, detail)
 
     def _absent(self, value: JSON, path: str, part: str) -> Difference:
+        if path in NOT_PARTS and isinstance(value, list):
+            value = [*list_parts(path, value)]
         if not _is_nothing(value):
             return Difference(Match.DIFFERS, path, "none", value, _summarize(value), part or path)
         unseen = self.notes.unseen(path)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from liveagent.events import JSON, Finding, Verdict
 from liveagent.tasks.hwdiag.check import Code
-from liveagent.tasks.hwdiag.facts import PCI_LINK, SINGLE, Field, How, render
+from liveagent.tasks.hwdiag.facts import PCI_LINK, PORT_LINK, SINGLE, Field, How, render
 from liveagent.tasks.hwdiag.notes import Notes
 from liveagent.tasks.hwdiag.parts import Item, dig, list_parts, make_label
 from liveagent.tasks.hwdiag.quantity import is_number
@@ -44,11 +44,12 @@ WATCHED: Mapping[str, tuple[str, tuple[Field, ...]]] = {
         ),
     ),
     "nics": ("NIC", (Field("firmware", "firmware", How.VERSION), Field("speed_mbit", "Mbit/s", How.SPEED))),
+    "infiniband": ("InfiniBand port", (Field("firmware", "firmware", How.VERSION), *PORT_LINK)),
     "pci": ("PCI device", PCI_LINK),
     "raid": ("RAID controller", (Field("firmware", "firmware", How.VERSION),)),
     "power_supplies": ("power supply", (Field("serial", "serial"),)),
 }
-# Counters that only ever grow, and what is counted.
+# Counters that only ever grow, and what is counted. Those that begin anew with each boot (of PCIe, of ports) are none.
 COUNTERS: Mapping[str, tuple[Field, ...]] = {
     "disks": (
         Field("health.reallocated", "reallocated sectors"),

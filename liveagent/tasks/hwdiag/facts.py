@@ -89,6 +89,12 @@ SINGLE = (
     Field("bmc.firmware", "BMC firmware", How.VERSION),
 )
 _LINK = (Field("link.speed", "link speed", How.SPEED), Field("link.lanes", "lanes", How.SPEED))
+PORT_LINK = (
+    Field("physical", "link"),
+    Field("rate", "link speed", How.SPEED),
+    Field("width", "lanes", How.SPEED),
+)
+# What stands in USB ports is none of this: keyboards come and go, and BMCs lend theirs.
 LISTS = (
     Parts("cpu.packages", "CPU", ("id",), (Field("model", "model"), Field("cores", "cores", How.AMOUNT))),
     Parts("memory.dimms", "DIMM", ("id",), (Field("size", "size", How.AMOUNT), Field("configured", "MT/s", How.SPEED))),
@@ -96,6 +102,8 @@ LISTS = (
     Parts("disks", "disk", ("model",), (Field("firmware", "firmware", How.VERSION),), counted=False),
     Parts("nics", "NIC", ("driver",), (Field("firmware", "firmware", How.VERSION),)),
     Parts("nics", "NIC", ("bus",), (Field("speed_mbit", "Mbit/s", How.SPEED),), counted=False),
+    Parts("infiniband", "InfiniBand port", ("model",), (Field("firmware", "firmware", How.VERSION),)),
+    Parts("infiniband", "InfiniBand port", ("name",), PORT_LINK, counted=False),
     # Disks and NICs are counted above, and nobody orders the chips of a board.
     Parts("pci", "PCI device", ("id", "model"), PCI_LINK, counted=False),
     Parts("raid", "RAID controller", ("model",), (Field("firmware", "firmware", How.VERSION),)),

@@ -34,6 +34,7 @@ ROWS = (
     Row("memory.dimms", ("size", "type")),
     Row("disks", ("kind", "size"), ("model",)),
     Row("nics", ("speed_max_mbit",)),
+    Row("infiniband", ("rate",), ("model",)),
     Row("raid", ("model",)),
     Row("power_supplies", ("max_watts",)),
 )
@@ -82,6 +83,8 @@ def _write(path: str, value: JSON) -> JSON:
     """The condition that a value meets, as a person would write it."""
     if path.rpartition(".")[2] in SIZES and is_number(value):
         return render_size(int(value))
+    if path == "rate" and is_number(value):
+        return f"{value / 10**9:g} Gbit/s"
     if path.endswith("_mbit") and is_number(value):
         return f"{value / 1000:g} Gbit/s"
     return make_literal(value) if isinstance(value, str) else value

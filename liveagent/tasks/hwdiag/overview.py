@@ -6,8 +6,10 @@ import collections
 from collections.abc import Iterator, Sequence
 
 from liveagent.events import JSON
+from liveagent.machine.bonds import Bond
 from liveagent.machine.device import Device
 from liveagent.machine.ethernet import Interface
+from liveagent.machine.infiniband import RdmaPort
 from liveagent.machine.inventory import Inventory
 from liveagent.machine.memory import Memory
 from liveagent.machine.sensors import State
@@ -35,6 +37,8 @@ def _list_lines(inventory: Inventory) -> Iterator[tuple[str, str]]:
         ),
     )
     yield "network", _describe_nics(inventory)
+    yield "bonds", "; ".join(_describe_bond(bond) for bond in inventory.bonds)
+    yield "InfiniBand", _count([_describe_port(port) for port in inventory.infiniband if port.is_infiniband])
     graphics = [one.name for one in inventory.pci if one.class_code[:4] in ("0302", "1200")]
     yield "graphics", _count(graphics)
     yield "BMC", _describe_bmc(inventory)
@@ -134,6 +138,16 @@ def _speed(nic: Interface) -> str:
     if nic.speed_mbit is None:
         return "up"
     return f"{nic.speed_mbit / 1000:g} Gbit/s" if nic.speed_mbit >= 1000 else f"{nic.speed_mbit} Mbit/s"
+
+
+def _describe_bond(bond: Bond) -> str:
+    up = [leg.name for leg in bond.legs if leg.is_up]
+    return _join(f"{bond.id} {bond.mode}", f"{len(up)} of {len(bond.legs)} legs up")
+
+
+def _describe_port(port: RdmaPort) -> str:
+    speed = f"{port.rate / 10**9:g} Gbit/s ({port.width}X {port.generation})" if port.rate else "no link"
+    return _join(port.model or "of unknown model", f"firmware {port.firmware}" if port.firmware else "", speed)
 
 
 def _describe_bmc(inventory: Inventory) -> str:

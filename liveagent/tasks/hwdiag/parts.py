@@ -19,8 +19,12 @@ NOT_PARTS: Mapping[str, Callable[[Item], bool]] = {
     "memory.dimms": lambda item: not item.get("size"),
     # What many boards have in their table, and nobody ever filled in.
     "power_supplies": lambda item: item.get("present") is False or item.get("is_described") is False,
-    # Bonds and bridges, VLANs, tunnels: nothing of hardware is behind them.
-    "nics": lambda item: not item.get("bus"),
+    # Bonds and bridges, VLANs, tunnels: nothing of hardware is behind them. What is made of an InfiniBand port, by its
+    # address of twenty octets, is that port.
+    "nics": lambda item: not item.get("bus") or str(item.get("mac")).count(":") == 19,
+    # Ports for RoCE and iWARP are network interfaces.
+    "infiniband": lambda item: item.get("transport") != "InfiniBand",
+    "usb": lambda item: bool(item.get("is_hub")),
 }
 # What a part is called, the first that it has; the serial stands beside it.
 NAMES = ("name", "slot", "locator", "address", "label", "id", "model", "product")

@@ -31,6 +31,13 @@ def make_nic(number: int, serial: str = "SN1", **more: Any) -> dict[str, Any]:
     return {**made, **speeds, "firmware": "14.32.1010 (MT_0000000080)", **more}
 
 
+def make_port(number: int, serial: str = "SN1", **more: Any) -> dict[str, Any]:
+    """An InfiniBand port with a link."""
+    made = {"id": f"{serial}-guid{number}/1", "name": f"mlx5_{number}/1", "bus": f"0000:8{number}:00.0"}
+    link = {"transport": "InfiniBand", "physical": "LinkUp", "rate": 100 * 10**9, "width": 4, "generation": "EDR"}
+    return {**made, **link, "model": "MT4115", "firmware": "12.28.2006", **more}
+
+
 def make_server(serial: str = "SN1", **changes: Any) -> dict[str, Any]:
     """Two sockets, four DIMMs in eight slots, two NVMe and one SSD, two NICs; `changes` are parts of the document."""
     model = "Intel Xeon Gold 6330"

@@ -10,9 +10,10 @@ import pytest
 from liveagent.events import Finding, Verdict
 from liveagent.machine.cpu import Node, Package, Socket
 from liveagent.machine.inventory import Inventory
+from liveagent.machine.memory import make_memory
 from liveagent.tasks.hwdiag.checks import cpu as checks
 from liveagent.tasks.hwdiag.policy import Policy, Rules
-from tests.tasks.hwdiag.machines import BOARD, CPU, PACKAGES, SYSTEM
+from tests.tasks.hwdiag.machines import BOARD, CPU, GIB, PACKAGES, SYSTEM
 
 
 def find(policy: Policy | None = None, **changes: Any) -> list[Finding]:
@@ -26,6 +27,10 @@ def second(**changes: Any) -> tuple[Package, ...]:
 
 def board(**changes: Any) -> tuple[Socket, ...]:
     return (BOARD[0], dataclasses.replace(BOARD[1], **changes))
+
+
+def nodes(*sizes: int) -> tuple[Node, ...]:
+    return tuple(Node(str(number), 52, "", size, ()) for number, size in enumerate(sizes))
 
 
 EMPTY = Socket("CPU2", False, None, "", "", "", None, None, None)
@@ -56,6 +61,12 @@ EMPTY = Socket("CPU2", False, None, "", "", "", None, None, None)
         ({"turbo": None}, []),
         ({"nodes": (Node("0", 52, "0-51", 0, ()),)}, ["cpu.node.memory"]),
         ({"nodes": (Node("0", 52, "0-51", None, ()), Node("2", 0, "", 2**37, ()))}, []),
+        # Half of the other's, less what the kernel keeps; six modules beside eight; and memory without processors.
+        ({"nodes": nodes(95 * GIB, 192 * GIB)}, ["cpu.node.uneven"]),
+        ({"nodes": nodes(191 * GIB, 144 * GIB)}, []),
+        ({"nodes": (*nodes(64 * GIB), Node("2", 0, "", 512 * GIB, ()))}, []),
+        ({"nodes": nodes(95 * GIB, 192 * GIB), "virtual": True}, []),
+        ({"nodes": nodes(192 * GIB, 0)}, ["cpu.node.memory"]),
         # A socket whose processor does not run, by the kernel's count or by the firmware's word; and an empty one.
         ({"sockets": 1}, ["cpu.socket.missing"]),
         ({"board": board(enabled=False)}, ["cpu.socket.missing"]),
@@ -71,6 +82,17 @@ EMPTY = Socket("CPU2", False, None, "", "", "", None, None, None)
 )
 def test_processors(changes: dict[str, Any], codes: list[str]) -> None:
     assert [finding.code for finding in find(**changes)] == codes
+
+
+def test_an_uneven_node_is_the_modules_finding_where_they_tell() -> None:
+    uneven = dataclasses.replace(CPU, nodes=nodes(95 * GIB, 192 * GIB))
+    [finding] = find(nodes=uneven.nodes)
+    assert (finding.part, finding.summary) == (
+        "node 0",
+        "95 GiB of memory, node 1 has 192 GiB; look for missing modules",
+    )
+    memory = dataclasses.replace(make_memory(()), balanced=False)
+    assert list(checks.find(Inventory(cpu=uneven, memory=memory), Policy())) == []
 
 
 def test_a_finding_names_the_socket() -> None:

@@ -9,9 +9,11 @@ import pytest
 
 from liveagent.events import Finding
 from liveagent.machine.inventory import Inventory
+from liveagent.machine.kernel_log import parse_kernel_log
 from liveagent.machine.look import Look
-from liveagent.machine.pci import Link, PciDevice, probe_pci
-from liveagent.tasks.hwdiag.checks import pci
+from liveagent.machine.pci import Aer, AerCount, Link, PciDevice, probe_pci
+from liveagent.machine.usb import UsbDevice
+from liveagent.tasks.hwdiag.checks import kernel_log, pci, usb
 from liveagent.tasks.hwdiag.policy import Policy
 from tests.conftest import UnpackTree
 
@@ -100,6 +102,65 @@ def test_a_finding_says_where_it_sits_and_what_it_measured() -> None:
 
 def test_where_nothing_is_seen_of_drivers_none_is_missed() -> None:
     assert find(dataclasses.replace(PORT, driver=""), dataclasses.replace(CARD, driver="")) == []
+
+
+NONE = AerCount(0, {})
+SOME = AerCount(3, {"RxErr": 3})
+MANY = AerCount(4000, {"RxErr": 3999, "BadTLP": 1})
+
+
+@pytest.mark.parametrize(
+    ("aer", "codes"),
+    [
+        (None, []),
+        (Aer(NONE, NONE, NONE), []),
+        (Aer(None, None, None), []),
+        (Aer(SOME, NONE, NONE), ["pci.errors.few"]),
+        (Aer(MANY, NONE, NONE), ["pci.errors.corrected"]),
+        (Aer(NONE, SOME, NONE), ["pci.errors.nonfatal"]),
+        (Aer(NONE, SOME, SOME), ["pci.errors.fatal", "pci.errors.nonfatal"]),
+    ],
+)
+def test_errors(aer: Aer | None, codes: list[str]) -> None:
+    assert [finding.code for finding in find(PORT, dataclasses.replace(CARD, aer=aer))] == codes
+
+
+def test_the_words_of_errors() -> None:
+    [finding] = find(dataclasses.replace(CARD, aer=Aer(MANY, None, None)))
+    assert finding.summary == "4000 corrected errors (RxErr 3999, BadTLP 1); reseat it, look at riser and slot"
+    assert finding.measured == {"count": 4000, "kinds": MANY.kinds, "threshold": 10}
+
+
+CORRECTED = f"[    9.1] nvme {CARD.id}: PCIe Bus Error: severity=Corrected, type=Physical Layer, (Receiver ID)\n"
+UNCORRECTED = f"[    9.2] nvme {CARD.id}: PCIe Bus Error: severity=Uncorrected (Non-Fatal), type=Transaction Layer\n"
+
+
+@pytest.mark.parametrize(
+    ("aer", "codes"),
+    [
+        (None, ["kernel.aer.corrected", "kernel.aer.uncorrected"]),
+        # They begin anew where a device is found again; the log does not.
+        (Aer(NONE, NONE, NONE), ["kernel.aer.corrected", "kernel.aer.uncorrected"]),
+        (Aer(SOME, SOME, NONE), ["pci.errors.few", "kernel.aer.uncorrected"]),
+        (Aer(MANY, NONE, SOME), ["pci.errors.fatal", "pci.errors.corrected"]),
+    ],
+)
+def test_an_error_is_said_once_beside_the_kernels_log(aer: Aer | None, codes: list[str]) -> None:
+    inventory = Inventory(
+        pci=(dataclasses.replace(CARD, aer=aer),), kernel_log=parse_kernel_log(CORRECTED + UNCORRECTED)
+    )
+    checks = (*pci.CHECKS, *kernel_log.CHECKS)
+    assert [one.code for check in checks for one in check.find(inventory, Policy())] == codes
+
+
+def test_a_usb_port_with_too_much_current_is_said_once() -> None:
+    hub = UsbDevice("usb1", "1d6b", "0002", "", "", "", ("hub",), True, 480.0, "2.00", "", {"usb1-port4": 2})
+    log = parse_kernel_log("[   12.1] usb usb1-port4: over-current condition\n")
+    assert [one.part for one in log.complaints] == ["usb1-port4"]
+    checks = (*usb.CHECKS, *kernel_log.CHECKS)
+    for counts, codes in (({"usb1-port4": 2}, ["usb.current"]), ({"usb1-port4": 0}, ["kernel.usb.current"])):
+        inventory = Inventory(usb=(dataclasses.replace(hub, over_currents=counts),), kernel_log=log)
+        assert [one.code for check in checks for one in check.find(inventory, Policy())] == codes
 
 
 @pytest.mark.corpus

@@ -20,7 +20,7 @@ from liveagent.tasks.hwdiag.inventories import Other, extract
 from liveagent.tasks.hwdiag.policy import Policy, Rules
 from liveagent.tasks.hwdiag.siblings import choose_siblings, is_same_machine
 from liveagent.tasks.hwdiag.versions import compare_versions
-from tests.tasks.hwdiag.servers import GIB, change, make_disk, make_server
+from tests.tasks.hwdiag.servers import GIB, change, make_disk, make_port, make_server
 
 SERVER = make_server()
 SIBLINGS = [make_server(f"SN{number}") for number in range(2, 9)]
@@ -160,6 +160,39 @@ def test_a_deviant_is_named_once(document: dict[str, Any], found: list[tuple[str
     assert deviations(document) == found
 
 
+PORTS = [make_port(0), make_port(1)]
+CLUSTER = [make_server(f"SN{number}", infiniband=PORTS) for number in range(2, 9)]
+
+
+@pytest.mark.parametrize(
+    ("ports", "found"),
+    [
+        (PORTS, []),
+        (
+            PORTS[:1],
+            [("compare.sibling.fewer", "InfiniBand port MT4115: 7 of 8 have 2, this one 1")],
+        ),
+        (
+            [PORTS[0], {**PORTS[1], "rate": 40 * 10**9}],
+            [("compare.sibling.slower", "InfiniBand port mlx5_1/1 link speed: 7 of 8 have 100 G/s, this one 40 G/s")],
+        ),
+        (
+            [PORTS[0], {**PORTS[1], "physical": "Polling", "rate": None, "width": None}],
+            [("compare.sibling.differs", "InfiniBand port mlx5_1/1 link: 7 of 8 have LinkUp, this one Polling")],
+        ),
+        # A port for RoCE is a network interface, and counted there.
+        ([*PORTS, make_port(2, transport="RoCE", rate=10**10)], []),
+    ],
+)
+def test_ports_of_a_cluster(ports: list[dict[str, Any]], found: list[tuple[str, str]]) -> None:
+    assert deviations(make_server(infiniband=ports), CLUSTER) == found
+
+
+def test_what_stands_in_usb_ports_is_not_compared() -> None:
+    stick = {"id": "1-1", "vendor_id": "0781", "product": "Stick", "is_hub": False}
+    assert deviations(make_server(usb=[stick])) == [] == changes(make_server(usb=[stick]), make_server(usb=[]))
+
+
 def test_what_could_not_be_seen_is_not_missing() -> None:
     unseen = [{"part": "disks", "why": "no-answer", "detail": "no end"}]
     assert deviations({**SERVER, "disks": [], "missing": unseen}) == []
@@ -282,6 +315,16 @@ SLOTTED = change(SERVER, "disks.0.slot", "4")
             [("grown", "disk nvme0n1 S-nvme0n1: reallocated sectors grew from 4 to 12")],
         ),
         (with_health(SERVER, reallocated=12), with_health(SERVER, reallocated=None), []),
+        (
+            make_server(infiniband=[{**PORTS[0], "rate": 40 * 10**9}]),
+            make_server(infiniband=PORTS),
+            [
+                ("gone", "InfiniBand port mlx5_1/1 is not there any more,"),
+                ("less", "InfiniBand port mlx5_0/1: link speed is 40 G/s, was 100 G/s,"),
+            ],
+        ),
+        # The last inventory is of an agent that did not look for ports.
+        (make_server(infiniband=PORTS), SERVER, []),
         ({**SERVER, "disks": None}, SERVER, []),
         ({**SERVER, "disks": [], "missing": [{"part": "disks", "why": "no-answer"}]}, SERVER, []),
     ],

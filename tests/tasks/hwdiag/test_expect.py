@@ -17,7 +17,7 @@ from liveagent.tasks.hwdiag.difference import Difference, Match, compare
 from liveagent.tasks.hwdiag.expect import encode, find, render_table
 from liveagent.tasks.hwdiag.expectation import BadExpectation, parse_expectation
 from liveagent.tasks.hwdiag.source import BadSource, parse_document
-from tests.tasks.hwdiag.servers import FORM, NVME_SIZE, SSD_SIZE, change, make_disk, make_server
+from tests.tasks.hwdiag.servers import FORM, NVME_SIZE, SSD_SIZE, change, make_disk, make_nic, make_port, make_server
 
 SERVER = make_server()
 
@@ -400,6 +400,36 @@ def test_whatever_is_written_is_an_expectation_or_a_fault(document: dict[str, An
 def test_whatever_an_inventory_holds_is_compared(document: dict[str, Any]) -> None:
     expected = parse_expectation(parse_document(ORDER.encode() + b"cpu.sockets: 2\ncpu.flags: aes\nraid: null"), FORM)
     assert len(compare(expected, document)) >= 4
+
+
+HUB = {"id": "usb1", "vendor_id": "1d6b", "is_hub": True, "kinds": ["hub"]}
+DONGLE = {"id": "1-4", "vendor_id": "0529", "product_id": "0001", "is_hub": False, "kinds": [], "speed_mbit": 12.0}
+IPOIB = make_nic(3, name="ib0", mac=":".join(["80"] * 20))
+CLUSTERED = make_server(
+    infiniband=[make_port(0), make_port(1, transport="RoCE")], usb=[HUB, DONGLE], nics=[*SERVER["nics"], IPOIB]
+)
+
+
+@pytest.mark.parametrize(
+    ("expected", "found"),
+    [
+        ("infiniband: [{count: 1, rate: '>= 100 Gb/s', model: MT4115}]", []),
+        ("infiniband: [{rate: 100 Gbit/s, width: 4}]", []),
+        ("infiniband: [{count: 1, rate: '>= 200 Gb/s'}]", [("differs", "infiniband.mlx5_0/1.rate", "mlx5_0/1")]),
+        ("infiniband: 2", [("missing", "infiniband", "infiniband")]),
+        ("usb: [{vendor_id: '0529', speed_mbit: 12 Mbit/s}]", []),
+        ("usb: null", [("differs", "usb", "usb")]),
+        # What is made of a port is that port.
+        ("nics: 2", []),
+    ],
+)
+def test_ports_and_what_is_plugged_in(expected: str, found: list[tuple[str, str, str]]) -> None:
+    assert differ(expected, CLUSTERED) == found
+
+
+def test_hubs_and_what_is_ethernet_may_be_there_where_nothing_must_be() -> None:
+    document = make_server(infiniband=[make_port(1, transport="RoCE")], usb=[HUB])
+    assert differ("infiniband: null\nusb: null", document) == []
 
 
 # -- what is said -----------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from liveagent.tasks.hwdiag.policy import Policy
 from liveagent.tasks.hwdiag.siblings import choose_siblings
 from liveagent.tasks.hwdiag.source import parse_document
 from tests.conftest import UnpackTree
-from tests.tasks.hwdiag.servers import FORM, change, make_disk, make_server
+from tests.tasks.hwdiag.servers import FORM, change, make_disk, make_port, make_server
 
 SERVER = make_server()
 
@@ -57,6 +57,15 @@ def test_models_that_were_seen_will_do() -> None:
     disks = [make_disk("nvme0n1"), make_disk("nvme1n1", model="KIOXIA KCD6")]
     assert make_expectation(make_server(disks=disks))["disks"][0]["model"] == ["KIOXIA KCD6", "SAMSUNG MZQL23T8"]
     assert differ(make_server(disks=disks), make_server(disks=[disks[1], make_disk("nvme2n1")])) == []
+
+
+def test_ports_by_their_rate() -> None:
+    ports = [make_port(0), make_port(1), make_port(2, transport="RoCE")]
+    document = make_server(infiniband=ports)
+    made = make_expectation(document)["infiniband"]
+    assert made == [{"count": 2, "rate": "100 Gbit/s", "model": "MT4115"}]
+    assert differ(document, document) == []
+    assert len(differ(document, make_server(infiniband=ports[1:]))) == 1
 
 
 def test_a_sibling_of_other_serials_meets_it() -> None:

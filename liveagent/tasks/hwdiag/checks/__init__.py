@@ -6,9 +6,11 @@ from liveagent.tasks.hwdiag.check import Check, Code
 from liveagent.tasks.hwdiag.checks import (
     bmc,
     bmc_log,
+    bonds,
     cpu,
     disks,
     identity,
+    infiniband,
     kernel_log,
     memory,
     nics,
@@ -18,6 +20,7 @@ from liveagent.tasks.hwdiag.checks import (
     sensors,
     smart,
     system,
+    usb,
 )
 from liveagent.tasks.hwdiag.policy import Limit
 
@@ -30,7 +33,10 @@ CHECKS: tuple[Check, ...] = (
     *smart.CHECKS,
     *raid.CHECKS,
     *nics.CHECKS,
+    *bonds.CHECKS,
+    *infiniband.CHECKS,
     *pci.CHECKS,
+    *usb.CHECKS,
     *kernel_log.CHECKS,
     *bmc.CHECKS,
     *bmc_log.CHECKS,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from liveagent.events import Finding, Verdict
 from liveagent.machine.cpu import Cpu
 from liveagent.machine.inventory import Inventory
+from liveagent.report.lines import render_memory
 from liveagent.tasks.hwdiag.check import Check, Code
 from liveagent.tasks.hwdiag.policy import Limit, Policy
 
@@ -24,6 +25,16 @@ SLOW = Code(
     "governor powersave of acpi-cpufreq and its kin; intel_pstate's and amd-pstate-epp's of that name is none of these",
 )
 NO_TURBO = Code("cpu.turbo", Verdict.PASS, "turbo is not allowed", "intel_pstate/no_turbo, cpufreq/boost")
+NODE_SHARE = Limit(
+    "cpu.node.memory.share", 60, "%", "liveagent's own: half as many modules, and what the kernel keeps of one node"
+)
+UNEVEN_NODES = Code(
+    "cpu.node.uneven",
+    Verdict.WARN,
+    "a NUMA node has much less memory than another: a module is missing, or sits at the wrong socket",
+    "node in sysfs",
+    (NODE_SHARE,),
+)
 EMPTY_NODE = Code("cpu.node.memory", Verdict.WARN, "a NUMA node with processors has no memory", "node in sysfs")
 VULNERABLE = Code(
     "cpu.vulnerable", Verdict.PASS, "the kernel says of weaknesses that nothing is done", "cpu/vulnerabilities"
@@ -61,6 +72,9 @@ def find(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
     if cpu.smt in ("off", "forceoff"):
         yield SMT_OFF.found("cpu", "multithreading is off", smt=cpu.smt)
     yield from _find_slow(cpu, policy)
+    # Of modules that are not shared out evenly their own check speaks, and a hypervisor shares out as it was told.
+    if not inventory.is_virtual and not (inventory.memory and inventory.memory.balanced is False):
+        yield from _find_uneven_nodes(cpu, policy)
     for node in cpu.nodes:
         # A node without processors is memory of another kind, and one without a figure was not seen.
         if node.threads and node.memory == 0:
@@ -82,6 +96,16 @@ def _find_slow(cpu: Cpu, policy: Policy) -> Iterator[Finding]:
         if package.throttled and package.throttled >= most:
             summary = f"too hot {package.throttled} times since boot; look at its cooler and the fans"
             yield THROTTLED.found(f"socket {package.id}", summary, throttled=package.throttled, threshold=most)
+
+
+def _find_uneven_nodes(cpu: Cpu, policy: Policy) -> Iterator[Finding]:
+    """Of nodes with processors; one without memory has a finding of its own."""
+    sizes = {node.id: node.memory for node in cpu.nodes if node.threads and node.memory}
+    share = policy.limit(NODE_SHARE)
+    least, most = min(sizes, key=sizes.__getitem__, default=""), max(sizes, key=sizes.__getitem__, default="")
+    if sizes and 100 * sizes[least] < share * sizes[most]:
+        summary = f"{render_memory(sizes[least])} of memory, node {most} has {render_memory(sizes[most])}"
+        yield UNEVEN_NODES.found(f"node {least}", f"{summary}; look for missing modules", memory=sizes, threshold=share)
 
 
 def _find_missing(cpu: Cpu) -> Iterator[Finding]:
@@ -120,7 +144,7 @@ def _find_unlike(cpu: Cpu) -> Iterator[Finding]:
 
 
 CODES = (
-    *(MIXED, MICROCODE, UNEVEN, OFFLINE, SMT_OFF, SLOW, NO_TURBO, EMPTY_NODE, VULNERABLE),
+    *(MIXED, MICROCODE, UNEVEN, OFFLINE, SMT_OFF, SLOW, NO_TURBO, UNEVEN_NODES, EMPTY_NODE, VULNERABLE),
     *(MISSING, EMPTY, CORES_OFF, THROTTLED),
 )
 CHECKS = (Check(CODES, find),)

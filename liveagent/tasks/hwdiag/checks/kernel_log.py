@@ -76,9 +76,23 @@ SAID_BETTER = {"kernel.mce": ("kernel.mce.", "kernel.edac.", "kernel.ghes.")}
 SHOWN = 120
 
 
+def list_counted(inventory: Inventory) -> Iterator[tuple[str, str]]:
+    """Complaints, by code and part, that a counter in sysfs tells better: it loses none, however full the log is."""
+    for device in inventory.pci:
+        if device.aer and device.aer.corrected and device.aer.corrected.total:
+            yield "kernel.aer.corrected", device.id
+        if device.aer and device.aer.fatal and device.aer.fatal.total:
+            yield "kernel.aer.uncorrected", device.id
+    for hub in inventory.usb:
+        yield from (("kernel.usb.current", port) for port, count in hub.over_currents.items() if count)
+
+
 def find(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
+    counted = set(list_counted(inventory))
     complaints = inventory.kernel_log.complaints if inventory.kernel_log else ()
     for complaint in complaints:
+        if (complaint.code, complaint.part) in counted:
+            continue
         code = CODES.get(complaint.code)
         better = SAID_BETTER.get(complaint.code, ())
         if code is None or any(one.code.startswith(better) for one in complaints if better):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from liveagent.events import Finding, Verdict
+from liveagent.machine.bonds import list_legs
 from liveagent.machine.ethernet import Interface
 from liveagent.machine.inventory import Inventory
 from liveagent.tasks.hwdiag.check import Check, Code
@@ -71,9 +72,20 @@ def find(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
     for nic in inventory.nics:
         if not nic.bus:
             continue
-        yield from _find_link(nic, boot_mac)
+        if not is_said_elsewhere(nic, inventory):
+            yield from _find_link(nic, boot_mac)
         yield from _find_losses(nic, policy)
         yield from _find_alarms(nic)
+
+
+def is_said_elsewhere(nic: Interface, inventory: Inventory) -> bool:
+    """Whether it has no link, and the bond that it is in, or the InfiniBand port that it is made of, says so. Pure."""
+    if nic.carrier:
+        return False
+    leg = list_legs(inventory.bonds).get(nic.name)
+    ports = [port for port in inventory.infiniband if port.is_infiniband and port.bus == nic.bus]
+    has_no_port = nic.is_over_infiniband and any(port.physical != "LinkUp" for port in ports)
+    return has_no_port or (leg is not None and not leg.is_up)
 
 
 def _find_link(nic: Interface, boot_mac: str | None) -> Iterator[Finding]:
@@ -99,9 +111,14 @@ def _find_link(nic: Interface, boot_mac: str | None) -> Iterator[Finding]:
         yield SLOW.found(nic.label, summary, **measured)
 
 
+def is_flapping(nic: Interface, policy: Policy) -> bool:
+    """Whether its link went up and down too often. Pure."""
+    return nic.carrier_changes is not None and nic.carrier_changes > policy.limit(CHANGES, nic.driver)
+
+
 def _find_losses(nic: Interface, policy: Policy) -> Iterator[Finding]:
-    most = policy.limit(CHANGES, nic.driver)
-    if nic.carrier_changes is not None and nic.carrier_changes > most:
+    if is_flapping(nic, policy):
+        most = policy.limit(CHANGES, nic.driver)
         summary = f"the link went up and down {nic.carrier_changes} times since boot; look at cable and transceiver"
         yield FLAPS.found(nic.label, summary, changes=nic.carrier_changes, threshold=most)
     broken = {name: nic.counters[name] for name in BROKEN if nic.counters.get(name)}

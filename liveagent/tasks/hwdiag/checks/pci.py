@@ -1,4 +1,4 @@
-"""Links that run below what both ends can do, and devices that nothing drives."""
+"""Links that run below what both ends can do, errors that devices reported, and devices that nothing drives."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from liveagent.events import Finding, Verdict
 from liveagent.machine.inventory import Inventory
-from liveagent.machine.pci import Link, PciDevice
+from liveagent.machine.pci import AerCount, Link, PciDevice
 from liveagent.tasks.hwdiag.check import Check, Code
-from liveagent.tasks.hwdiag.policy import Policy
+from liveagent.tasks.hwdiag.policy import Limit, Policy
 
 LINK_SPEED = Code(
     "pci.link.speed",
@@ -34,6 +34,20 @@ NO_DRIVER = Code(
     "a storage or network controller has no driver: what is behind it is not seen",
     "classes 01 and 02 of the PCI code and ID assignment",
 )
+CORRECTED_COUNT = Limit(
+    "pci.errors.corrected", 10, "errors", "liveagent's own: a few are what a link leaves behind as it trains"
+)
+_AER = "aer_dev_* in sysfs (PCI Express Advanced Error Reporting), since the device was found"
+FATAL = Code("pci.errors.fatal", Verdict.FAIL, "a device reported fatal PCIe errors", _AER)
+NONFATAL = Code("pci.errors.nonfatal", Verdict.WARN, "a device reported PCIe errors that were not corrected", _AER)
+CORRECTED = Code(
+    "pci.errors.corrected",
+    Verdict.WARN,
+    "a device reported many corrected PCIe errors: a contact, a riser or a card",
+    _AER,
+    (CORRECTED_COUNT,),
+)
+FEW = Code("pci.errors.few", Verdict.PASS, "a device reported a few corrected PCIe errors", _AER, (CORRECTED_COUNT,))
 DISPLAY, BRIDGE = ("03", "12"), "0604"
 DRIVEN = {"01": "storage", "02": "network"}
 
@@ -81,6 +95,36 @@ def _judge(device: PciDevice, link: Link, above: PciDevice, port: Link, rests: b
             yield LINK_WIDTH.found(where, summary, width=link.width, possible=lanes)
 
 
+def find_errors(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
+    """What devices reported; the kernel's log has the same, and says here what these counters do not."""
+    for device in inventory.pci:
+        if device.aer is None:
+            continue
+        if device.aer.fatal and device.aer.fatal.total:
+            yield _say(FATAL, device, device.aer.fatal, "fatal errors; reseat or replace it, look at riser and slot")
+        if device.aer.nonfatal and device.aer.nonfatal.total and not is_logged(device, inventory):
+            words = "errors that were not corrected; reseat it, look at riser and slot"
+            yield _say(NONFATAL, device, device.aer.nonfatal, words)
+        if device.aer.corrected and device.aer.corrected.total:
+            most = policy.limit(CORRECTED_COUNT, device.model)
+            is_many = device.aer.corrected.total > most
+            words = "corrected errors" + ("; reseat it, look at riser and slot" if is_many else "")
+            yield _say(CORRECTED if is_many else FEW, device, device.aer.corrected, words, threshold=most)
+
+
+def is_logged(device: PciDevice, inventory: Inventory) -> bool:
+    """Whether the kernel's log has an uncorrected error of a device, which is a graver finding. Pure."""
+    complaints = inventory.kernel_log.complaints if inventory.kernel_log else ()
+    return any(one.code == "kernel.aer.uncorrected" and one.part == device.id for one in complaints)
+
+
+def _say(code: Code, device: PciDevice, count: AerCount, words: str, **measured: float) -> Finding:
+    kinds = ", ".join(f"{name} {number}" for name, number in count.kinds.items())
+    what, semicolon, advice = words.partition("; ")
+    summary = f"{count.total} {what}{f' ({kinds})' if kinds else ''}{semicolon}{advice}"
+    return code.found(device.label, summary, count=count.total, kinds=dict(count.kinds), **measured)
+
+
 def find_undriven(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
     if not any(device.driver for device in inventory.pci):
         return  # nothing was seen of drivers
@@ -92,4 +136,8 @@ def find_undriven(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
             yield NO_DRIVER.found(device.label, summary, ids=ids)
 
 
-CHECKS = (Check((LINK_SPEED, LINK_WIDTH, LINK_RESTING), find_links), Check((NO_DRIVER,), find_undriven))
+CHECKS = (
+    Check((LINK_SPEED, LINK_WIDTH, LINK_RESTING), find_links),
+    Check((FATAL, NONFATAL, CORRECTED, FEW), find_errors),
+    Check((NO_DRIVER,), find_undriven),
+)
