@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from liveagent.cmdline import Cmdline, Word, parse_cmdline
 from liveagent.document import Document
 from liveagent.host import Host
-from liveagent.options import Fault, Setting, make_name, parse_list
+from liveagent.options import Fault, Setting, make_name, parse_list, suggest
 from liveagent.scrub import list_secrets, make_printable
 from liveagent.settings import DESTRUCTIVE, POLICY_KEYS, STRICTEST_LAST, Policy
 from liveagent.signature import is_key_text, make_key_text
+from liveagent.tasks import BUILT_IN, REPLACEABLE
 
 CMDLINE = "kernel cmdline"
 ENVIRONMENT = "environment"
@@ -267,9 +268,10 @@ def _without_policy(source: Source) -> Source:
 
 
 def read_policy(sources: Iterable[Source]) -> tuple[Policy, tuple[Fault, ...]]:
-    """`destructive` and `locked` of the files; where several speak, the strictest counts."""
+    """`destructive`, `locked` and `replace` of the files; where several speak, the strictest counts."""
     strictest = "any"
     locked: list[str] = []
+    replaced: list[str] = []
     faults: list[Fault] = []
     for source in sources:
         agent = source.sections.get("agent", {})
@@ -283,7 +285,16 @@ def read_policy(sources: Iterable[Source]) -> tuple[Policy, tuple[Fault, ...]]:
                 faults.append(Fault("plan.option.value", setting.origin, f"[agent] destructive: {error}"))
         if "locked" in agent:
             locked += parse_list(agent["locked"].value)
-    return Policy(strictest, tuple(dict.fromkeys(locked))), tuple(faults)
+        if "replace" in agent:
+            names = parse_list(agent["replace"].value)
+            replaced += [name for name in names if name in REPLACEABLE]
+            faults += [_not_replaced(name, agent["replace"].origin) for name in names if name not in REPLACEABLE]
+    return Policy(strictest, tuple(dict.fromkeys(locked)), tuple(dict.fromkeys(replaced))), tuple(faults)
+
+
+def _not_replaced(name: str, origin: str) -> Fault:
+    why = "is never replaced" if name in BUILT_IN else f"is no built-in task{suggest(name, REPLACEABLE)}"
+    return Fault("plan.option.value", origin, f"[agent] replace: {name} {why}")
 
 
 def apply_locks(

@@ -24,7 +24,7 @@ from liveagent.options import (
 )
 
 # What counts in /etc/liveagent only.
-POLICY_KEYS = ("destructive", "locked")
+POLICY_KEYS = ("destructive", "locked", "replace")
 
 
 def parse_secret(word: str) -> str:
@@ -98,10 +98,13 @@ class AgentSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """What /etc/liveagent says about destructive tasks; the strictest of several counts."""
+    """What /etc/liveagent alone says: of destructive tasks (the strictest of several counts), of settings that nobody
+    else may have, and of built-in tasks that a drop-in or package of that name stands in for.
+    """
 
     destructive: str = "any"
     locked: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
 
 
 # It becomes part of the name of a file (the cursor of that receiver).

@@ -321,7 +321,7 @@ EVERY = ["cmdline", "url", "hand"]
 
 
 @pytest.mark.parametrize("source", EVERY)
-@pytest.mark.parametrize("key", ["destructive", "locked"])
+@pytest.mark.parametrize("key", ["destructive", "locked", "replace"])
 def test_policy_from_elsewhere_is_a_fault(ask: Ask, source: str, key: str) -> None:
     """Nobody but /etc/liveagent says what destructive tasks need; saying so elsewhere is a fault, not ignored."""
     request = speak(ask, source, key, "any", "[agent]\ndestructive = never\n")

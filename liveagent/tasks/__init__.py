@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import importlib
 import re
 import threading
@@ -212,6 +213,8 @@ class Task(abc.ABC):
 
 # Built in, by module: a name is known without importing what is behind it.
 BUILT_IN: Mapping[str, str] = {"hwdiag": "liveagent.tasks.hwdiag", "wipe": "liveagent.tasks.wipe"}
+# What an operator may put a task of his own in the place of. A wipe is what its certificate says, and nobody else's.
+REPLACEABLE = tuple(name for name in BUILT_IN if name != "wipe")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,12 +235,23 @@ class Registry:
         """The task of that name; None where there is none."""
         if not NAME.fullmatch(name):
             return None
-        if name in BUILT_IN:
+        is_replaced = name in REPLACEABLE and name in self._replaced
+        if name in BUILT_IN and not is_replaced:
             task: Task = importlib.import_module(BUILT_IN[name]).TASK
             return task
         from liveagent.tasks import script
 
-        return script.find(self.host, name) or self._load(name)
+        found = script.find(self.host, name) or self._load(name)
+        if found is None and is_replaced:
+            return Unusable(name, "[agent] replace names it, and there is no drop-in and no package of that name")
+        return found
+
+    @functools.cached_property
+    def _replaced(self) -> tuple[str, ...]:
+        """The built-in tasks that /etc/liveagent has others stand in for."""
+        from liveagent.boot import read_files, read_policy
+
+        return read_policy([read_files(self.host, "")])[0].replaced
 
     def names(self) -> tuple[str, ...]:
         """Every name there is, sorted; the built-in ones first."""

@@ -210,6 +210,33 @@ def test_parameters_are_options(host: Host, drop: Drop) -> None:
     assert missing.code == "plan.option.conflict" and "liveagent.fans.pass_word has to be set" in missing.message
 
 
+def test_a_built_in_task_is_replaced_on_purpose_only(host: Host, drop: Drop) -> None:
+    """By what /etc/liveagent names, and then by nothing else: without the operator's own there is none."""
+    path = drop("hwdiag", "#!/bin/sh\n")
+    drop("wipe", "#!/bin/sh\n")
+    conf = Path(host.root, "etc/liveagent/liveagent.conf")
+    assert not isinstance(Registry(host).find("hwdiag"), Script)
+    conf.write_text("[agent]\nreplace = hwdiag\n")
+    assert isinstance(Registry(host).find("hwdiag"), Script)
+    assert not isinstance(Registry(host).find("wipe"), Script)
+    path.unlink()
+    missing = Registry(host).find("hwdiag")
+    assert isinstance(missing, Unusable) and "there is no drop-in" in missing.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("wipe", "wipe is never replaced"), ("hwdiga", "is no built-in task; did you mean hwdiag?")],
+)
+def test_what_cannot_be_replaced(host: Host, drop: Drop, name: str, said: str) -> None:
+    """It is a fault of every plan: an operator thinks that his own task runs."""
+    drop(name, "#!/bin/sh\n")
+    Path(host.root, "etc/liveagent/liveagent.conf").write_text(f"[agent]\nreplace = {name}\n")
+    (fault,) = make_request({}, *read_sources(host, "")).faults
+    assert fault.code == "plan.option.value" and said in fault.message
+    assert not isinstance(Registry(host).find("wipe"), Script)
+
+
 def test_no_more_than_the_beginning_is_read(host: Host, drop: Drop) -> None:
     """A script with a large archive behind it is looked at in no time and little memory."""
     path = drop("mine", METADATA)
