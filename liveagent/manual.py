@@ -13,7 +13,7 @@ from liveagent.cli import main as command
 from liveagent.host import Host
 from liveagent.options import Row, rows
 from liveagent.settings import AgentSettings
-from liveagent.tasks import Registry, Task
+from liveagent.tasks import REPLACEABLE, Registry, Task
 
 FILES = {
     "/etc/liveagent/liveagent.conf, /etc/liveagent/conf.d/*.conf": "Settings; see liveagent.conf(5).",
@@ -66,6 +66,8 @@ def render_settings() -> str:
         "In these files only: what a destructive task at boot needs. serial: a matching expect_serial; signed: a "
         "config document that is signed by a key of config_signers.")]  # fmt: skip
     lines += [".TP", r"\fBlocked\fR = KEY, …", "In these files only: keys that nothing overrides."]
+    replaced = f"In these files only: built-in tasks ({', '.join(REPLACEABLE)}) that a task of your own stands in for."
+    lines += [".TP", r"\fBreplace\fR = NAME, …", replaced]
     lines += [".TP", r"\fBcallback.NAME\fR = URL, …", "A further receiver."]
     registry = Registry(Host("/nonexistent"))
     for name in registry.names():
