@@ -12,7 +12,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from liveagent.machine.inventory import probe_inventory
 from liveagent.machine.schema import make_schema
+from liveagent.recording import Replay
 from tests.machine import ipmi_simulator as sim
 
 from .contract import FINISHED, result_of, task_of
@@ -57,6 +59,7 @@ def build(
     disks: list[Disk] = [
         make_disk(lab.disk_folder(), "nvme", f"DIAG000{number}", size=size * MIB) for number, size in enumerate(sizes)
     ]
+    disks += [make_disk(lab.disk_folder(), kind, f"DIAG-{kind}") for kind in ("sata", "scsi")]
     dimms = tuple(
         Dimm(slot, MODULE if number < modules else 0, serial=f"8CE{number:05d}") for number, slot in enumerate(SLOTS)
     )
@@ -67,10 +70,24 @@ def build(
         bmc.set_clock(time.time())
         if log_fault:
             bmc.log(sim.MEMORY, 0, sim.SPECIFIC, (0xA1, 0xFF, 0x12))
-        more = [*write_dimms(place, dimms), *bmc.qemu, *(word for card in cards for word in ("-device", card))]
+        more = [
+            *write_dimms(place, dimms),
+            *split_nodes(MODULE * modules),
+            *bmc.qemu,
+            *(word for card in cards for word in ("-device", card)),
+        ]
         hardware = Hardware(serial=SERIAL, disks=tuple(disks), memory=MODULE * modules, more=tuple(more))
         with lab.boot(place.name, words, hardware) as guest:
             yield guest
+
+
+def split_nodes(memory: int) -> tuple[str, ...]:
+    """Two NUMA nodes with a processor and half of the memory (MiB) each."""
+    nodes: list[str] = []
+    for number in (0, 1):
+        nodes += ["-object", f"memory-backend-ram,id=node{number},size={memory // 2}M"]
+        nodes += ["-numa", f"node,nodeid={number},cpus={number},memdev=node{number}"]
+    return tuple(nodes)
 
 
 def read_ipmi_sensors(guest: Guest) -> dict[str, float]:
@@ -85,6 +102,8 @@ def check_against_second_tools(guest: Guest, inventory: dict[str, Any]) -> None:
     blocks = json.loads(guest.run("lsblk --json --bytes --nodeps --output NAME,SIZE,SERIAL"))["blockdevices"]
     sizes = {row["serial"]: row["size"] for row in blocks if row["serial"]}
     assert {disk["serial"]: disk["size"] for disk in inventory["disks"] if disk["serial"] in sizes} == sizes
+    nodes = guest.run("lscpu --parse=NODE,CPU | grep -v '^#'").split()
+    assert [f"{node['id']},{node['cpus']}" for node in inventory["cpu"]["nodes"]] == sorted(nodes)
     assert len(inventory["pci"]) == len(guest.run("lspci -D").splitlines())
     total = int(guest.run("free --bytes").splitlines()[1].split()[1])
     assert inventory["memory"]["usable"] == total
@@ -92,6 +111,26 @@ def check_against_second_tools(guest: Guest, inventory: dict[str, Any]) -> None:
     assert macs == set(guest.run("cat /sys/class/net/e*/address").split())
     temperatures = {one["name"]: one["value"] for one in inventory["bmc"]["sensors"]}
     assert read_ipmi_sensors(guest).items() <= temperatures.items()
+
+
+def check_recording(guest: Guest, inventory: dict[str, Any]) -> None:
+    """A recording of the server, played back elsewhere, is the same server."""
+    guest.run("liveagent record /run/recorded", timeout=400)
+    place = guest.folder / "recorded"
+    guest.fetch_tree("/run/recorded", place)
+    played = json.loads(json.dumps(probe_inventory(Replay(place)).encode()))
+    for part in ("identity", "memory", "pci", "disks", "usb", "md", "raid", "power_supplies"):
+        assert played[part] == inventory[part], part
+    for part in ("cpu", "nics", "bmc"):
+        assert bool(played[part]) and list_ids(played[part]) == list_ids(inventory[part]), part
+
+
+def list_ids(part: Any) -> list[str]:
+    """The ids of all that a part of an inventory has; what it measured moves on."""
+    if isinstance(part, dict):
+        own = [str(part["id"])] if "id" in part else []
+        return own + [found for value in part.values() for found in list_ids(value)]
+    return [found for value in part for found in list_ids(value)] if isinstance(part, list) else []
 
 
 def test_as_ordered_and_not(lab: Lab, tmp_path: Path) -> None:
@@ -112,6 +151,7 @@ def test_as_ordered_and_not(lab: Lab, tmp_path: Path) -> None:
         found = [one for one in task_of(result, "hwdiag")["findings"] if one["verdict"] != "pass"]
         assert found == [], found
         lab.note(f"hwdiag took {inventory['took']}")
+        check_recording(guest, inventory)
         guest.cut_power()
     receiver = lab.receiver("hwdiag")
     receiver.documents["/expectation.yaml"] = expectation.encode()
