@@ -25,6 +25,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "nics": ("name", "id", "driver", "firmware", "speed_mbit", "speed_max_mbit", "addresses"),
     "lldp": ("interface", "system", "port", "port_description", "vlan"),
     "pci": ("id", "class_name", "vendor", "model", "driver", "slot"),
+    "gpus": ("id", "model", "serial", "memory", "vbios", "driver", "driver_version"),
     "kernel_log.complaints": ("code", "part", "count", "last"),
     "sensors": ("name", "value", "unit", "state"),
     "bmc.sensors": ("name", "value", "unit", "state"),
