@@ -120,9 +120,11 @@ def _probe_nvidia(look: Look, devices: Sequence[PciDevice]) -> dict[str, Gpu]:
             return {}
     noted = {note.part for note in look.missing}
     for device in driven:
-        if device.id not in found and f"gpus.{device.id}" not in noted:
-            says = unreachable.get(device.id, "not listed")
-            found[device.id] = Gpu(device.id, answers=False, faults={"nvidia-smi": says})
+        is_listed = device.id in found or f"gpus.{device.id}" in noted
+        says = unreachable.get(device.id) or ("" if is_listed else "not listed")
+        if says:
+            known = found.get(device.id, Gpu(device.id))
+            found[device.id] = dataclasses.replace(known, answers=False, faults={**known.faults, "nvidia-smi": says})
     for gpu in found.values():
         if gpu.mig and gpu.remapped is None:
             look.note(f"gpus.{gpu.id}.remapped", Why.NOT_ASKED, "the driver does not tell while MIG is on")

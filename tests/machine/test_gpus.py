@@ -154,6 +154,15 @@ def test_one_that_is_lost_ends_the_question_for_all(pair: Path, smi: Mapping[str
     assert gpus[0].faults == {"nvidia-smi": "GPU is lost.  Reboot the system to recover this GPU"} and missing == []
 
 
+@pytest.mark.corpus
+def test_one_that_is_lost_beside_the_answer(pair: Path, smi: Mapping[str, str]) -> None:
+    """It is believed in words, whether the document has the GPU as well or not."""
+    lost = f"Unable to determine the device handle for GPU {SECOND}: Unknown Error\n"
+    for document in (smi[FIRST], smi["both"]):
+        gpus, _ = look_at(pair, say({QUERY: (255, f"{lost}{document}")}))
+        assert [gpu.answers for gpu in gpus] == [True, False] and gpus[1].faults == {"nvidia-smi": "Unknown Error"}
+
+
 def test_none_is_listed(pair: Path) -> None:
     gpus, missing = look_at(pair, say({QUERY: (6, "No devices were found\n")}))
     assert [gpu.answers for gpu in gpus] == [False, False] and missing == []

@@ -17,6 +17,7 @@ from liveagent.machine.inventory import Inventory
 from liveagent.machine.look import Missing, Why
 from liveagent.machine.nvidia import parse_nvidia_smi
 from liveagent.machine.rocm import parse_rocm_smi
+from liveagent.report.inventory import list_sections
 from liveagent.tasks.hwdiag import earlier, siblings
 from liveagent.tasks.hwdiag.checks import gpus
 from liveagent.tasks.hwdiag.difference import Match, compare
@@ -290,3 +291,11 @@ def test_the_overview() -> None:
     inventory = Inventory(gpus=(H100, spoil(id="0000:5e:00.0"), Gpu("0000:af:00.0", "AMD", "Arcturus GL-XL")))
     (line,) = [line for line in make_overview(inventory) if line["name"] == "graphics"]
     assert line["text"] == "2 × NVIDIA H100 80GB HBM3 79.65 GiB; 1 × AMD Arcturus GL-XL"
+
+
+def test_the_table_of_the_inventory() -> None:
+    (section,) = [one for one in list_sections(Inventory(gpus=(H100,)).encode()) if one.title == "gpus"]
+    assert section.columns == ("id", "model", "serial", "memory", "vbios", "driver")
+    assert section.rows == (
+        ("0000:3b:00.0", "NVIDIA H100 80GB HBM3", "1650522003820", "79.65 GiB", "96.00.89.00.01", "nvidia"),
+    )

@@ -133,7 +133,10 @@ HOT = Code(
 )
 SLOW_HOT = Code("gpu.slowdown.thermal", Verdict.WARN, "a GPU is slowed down now since it is too hot", REASONS)
 SLOW_POWER = Code(
-    "gpu.slowdown.power", Verdict.WARN, "a GPU is slowed down now by the server's power, which asks it to", REASONS
+    "gpu.slowdown.power",
+    Verdict.WARN,
+    "a GPU is slowed down now by the power brake, a signal of the server's power",
+    REASONS,
 )
 SLOW = Code("gpu.slowdown", Verdict.WARN, "a GPU is slowed down now by its hardware: heat, or power", REASONS)
 WAS_SLOW = Code(
