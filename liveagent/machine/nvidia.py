@@ -157,7 +157,8 @@ def _make_gpu(one: _Element, driver_version: str) -> Gpu | None:
         inforom=one.text("inforom_version/img_version"),
         answers=True,
         faults=one.faults(),
-        recovery=one.text("gpu_recovery_action"),
+        recovery=one.text("gpu_recovery_action")
+        or ("Drain and Reset" if one.flag("gpu_reset_status/drain_and_reset_recommended") else ""),
         reset_required=one.flag("gpu_reset_status/reset_required"),
         memory=total * MIB if total else None,
         memory_used=used * MIB if used is not None else None,

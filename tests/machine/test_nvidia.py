@@ -200,6 +200,13 @@ def test_a_card_that_has_failed(a10g: str) -> None:
 
 
 @pytest.mark.corpus
+def test_a_reset_that_an_older_driver_recommends(corpus: Path) -> None:
+    text = (corpus / "nvidia-smi" / "telegraf-a100-sxm4-v12.xml").read_text()
+    gpu = spoil(text, ("_recommended>No<", "_recommended>Yes<"), ("<reset_required>No<", "<reset_required>Yes<"))
+    assert gpu.recovery == "Drain and Reset" and gpu.reset_required is True
+
+
+@pytest.mark.corpus
 def test_what_the_card_could_not_be_asked_for(a10g: str) -> None:
     """A fault in the place of a value is neither a value nor zero, and its name is kept; a program may be called so."""
     gpu = spoil(

@@ -126,7 +126,7 @@ def test_every_code_is_found_somewhere_above_or_below() -> None:
     """The table of the test is the table of the check."""
     marked = [mark for mark in test_one_thing_at_a_time.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]
     told = {code for _, expected in marked[0].args[1] for code in expected}
-    assert {code.code for code in gpus.CODES} - told == {"gpu.silent", "gpu.ecc.optional"}
+    assert {code.code for code in gpus.CODES} - told == {"gpu.silent", "gpu.unmeasured", "gpu.ecc.optional"}
 
 
 def test_which_of_them_end_a_server() -> None:
@@ -152,15 +152,21 @@ def test_a_finding_names_slot_model_and_serial_once() -> None:
     device = dataclasses.replace(CARD, id=gpu.id, slot="5", class_code="030200")
     (finding,) = find(gpu, pci=(device,))
     assert finding.part == "slot 5, 0000:3b:00.0 NVIDIA H100 80GB HBM3 1650522003820"
-    assert finding.summary == "is -1 °C from slowing itself down; look at fans and airflow"
+    assert finding.summary == "is 1 °C over the limit at which it slows itself down; look at fans and airflow"
     assert finding.measured == {"temperature": 31, "margin": -3, "limit": -2, "threshold": 3}
 
 
-def test_a_tool_that_hangs_is_told_once() -> None:
-    missing = [Missing(f"gpus.0000:0{bus}:00.0", Why.NO_ANSWER, "nvidia-smi did not end") for bus in (1, 2)]
-    (finding,) = find(missing=(*missing, Missing("gpus.0000:03:00.0", Why.NO_TOOL, "")))
-    assert (finding.code, finding.verdict) == ("gpu.silent", Verdict.UNKNOWN)
-    assert finding.part == "0000:01:00.0, 0000:02:00.0" and finding.summary.startswith("nvidia-smi did not end")
+def test_what_was_not_measured_is_told_once_for_all() -> None:
+    """A tool that hangs is unknown, one that is not there a remark; of another maker's nobody could tell more."""
+    several = [Gpu(f"0000:0{bus}:00.0", "Intel" if bus == 4 else "NVIDIA") for bus in range(1, 5)]
+    why = (Why.NO_ANSWER, Why.NO_ANSWER, Why.NO_TOOL, Why.NO_TOOL)
+    missing = [Missing(f"gpus.{gpu.id}", one, f"nvidia-smi: {one.value}") for gpu, one in zip(several, why)]
+    more = Missing(f"gpus.{several[0].id}.remapped", Why.NOT_ASKED, "")
+    hangs, absent = find(*several, missing=(*missing, more))
+    assert (hangs.code, hangs.verdict, hangs.part) == ("gpu.silent", Verdict.UNKNOWN, "0000:01:00.0, 0000:02:00.0")
+    assert hangs.summary.startswith("nvidia-smi: no-answer; look")
+    assert (absent.code, absent.verdict, absent.part) == ("gpu.unmeasured", Verdict.PASS, "0000:03:00.0")
+    assert absent.summary == "memory, errors and heat were not measured: nvidia-smi: no-tool"
 
 
 def test_a_policy_s_thresholds() -> None:

@@ -44,6 +44,12 @@ SILENT = Code(
     "the maker's tool did not come to an end: one of its GPUs may hang",
     "limits of the questions",
 )
+UNMEASURED = Code(
+    "gpu.unmeasured",
+    Verdict.PASS,
+    "of a GPU only the bus tells: its driver or its maker's tool is not in the image; a policy may call that unknown",
+    "the inventory's own list of what was not measured",
+)
 RESET = Code(
     "gpu.reset",
     Verdict.WARN,
@@ -62,7 +68,7 @@ UNCORRECTED = Code(
 HISTORY = Code(
     "gpu.ecc.history",
     Verdict.WARN,
-    "uncorrected errors of a GPU's memories in its life: what was lost then is put aside, and does not go bad again",
+    "uncorrected errors of a GPU's memories in its life: what failed then has been put aside",
     ECC,
     (UNCORRECTED_EVER,),
 )
@@ -176,10 +182,22 @@ def find(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
         yield from _find_pages(part, gpu, policy)
         yield from _find_heat(part, gpu, policy)
         yield from _find_slow(part, gpu, policy)
-    silent = [one for one in inventory.missing if one.part.startswith("gpus.") and one.why is Why.NO_ANSWER]
-    if silent:
-        names = ", ".join(one.part.partition(".")[2] for one in silent)
-        yield SILENT.found(names, f"{silent[0].detail}; look in the kernel's log, and restart the server")
+    yield from _find_unmeasured(inventory)
+
+
+def _find_unmeasured(inventory: Inventory) -> Iterator[Finding]:
+    """Once for all that the same is to be said of; of other makers nobody tells more than the bus."""
+    own = {f"gpus.{gpu.id}": gpu for gpu in inventory.gpus if gpu.vendor in ("NVIDIA", "AMD")}
+    told: dict[tuple[Why, str], list[Gpu]] = {}
+    for one in inventory.missing:
+        if one.part in own:
+            told.setdefault((one.why, one.detail), []).append(own[one.part])
+    for (why, detail), gpus in told.items():
+        names = ", ".join(gpu.id for gpu in gpus)
+        if why is Why.NO_ANSWER:
+            yield SILENT.found(names, f"{detail}; look in the kernel's log, and restart the server", gpus=len(gpus))
+        else:
+            yield UNMEASURED.found(names, f"memory, errors and heat were not measured: {detail}", gpus=len(gpus))
 
 
 def _find_lost(part: str, gpu: Gpu) -> Iterator[Finding]:
@@ -279,7 +297,9 @@ def _find_heat(part: str, gpu: Gpu, policy: Policy) -> Iterator[Finding]:
             summary = f"{name} at {value} °C, and its limit is {limit}; look at fans and airflow"
             yield HOT.found(part, summary, temperature=value, limit=limit, threshold=reserve)
     if heat.margin is not None and heat.margin_slowdown is not None and heat.margin <= heat.margin_slowdown + reserve:
-        summary = f"is {heat.margin - heat.margin_slowdown} °C from slowing itself down; look at fans and airflow"
+        left = heat.margin - heat.margin_slowdown
+        place = f"{left} °C below" if left > 0 else f"{-left} °C over"
+        summary = f"is {place} the limit at which it slows itself down; look at fans and airflow"
         measured = {"temperature": heat.now, "margin": heat.margin, "limit": heat.margin_slowdown}
         yield HOT.found(part, summary, **measured, threshold=reserve)
 
@@ -307,7 +327,7 @@ def _find_slow(part: str, gpu: Gpu, policy: Policy) -> Iterator[Finding]:
 
 
 CODES = (
-    *(LOST, FAULTY, SILENT, RESET, INFOROM, UNCORRECTED, HISTORY, CORRECTABLE, SRAM, UNREPAIRABLE, REPAIR),
+    *(LOST, FAULTY, SILENT, UNMEASURED, RESET, INFOROM, UNCORRECTED, HISTORY, CORRECTABLE, SRAM, UNREPAIRABLE, REPAIR),
     *(ECC_OFF, ECC_OPTIONAL, ECC_PENDING, ROWS_FAILED, ROWS_PENDING, ROWS_USED, ROWS_SCARCE, PAGES_PENDING),
     *(PAGES_RETIRED, HOT, SLOW_HOT, SLOW_POWER, SLOW, WAS_SLOW, POWER_LIMIT),
 )
