@@ -29,7 +29,7 @@ DRAM = "umc"
 
 
 def parse_error_counts(text: str) -> tuple[int | None, int | None]:
-    """(corrected, uncorrected) of `ras/…_err_count`: `ue: 0`, `ce: 0`, of memory since Linux 6.9 `de: 0` as well."""
+    """(corrected, uncorrected) of `ras/…_err_count`: `ue: 0`, `ce: 0`, of memory later kernels add `de: 0`."""
     counts = dict(re.findall(r"^(ue|ce): (\d{1,18})$", text, re.M | re.A))
     corrected, uncorrected = counts.get("ce"), counts.get("ue")
     return int(corrected) if corrected else None, int(uncorrected) if uncorrected else None

@@ -26,11 +26,11 @@ from liveagent.machine.rocm import BadRocmSmi, parse_rocm_smi
 
 # PCI code and ID assignment: VGA, 3D and other display controllers, processing accelerators.
 CLASSES = ("0300", "0302", "0380", "1200")
-# By pci.ids, makers of nothing else: ASPEED, Matrox, Silicon Motion, XGI; QEMU (two of them), Cirrus, virtio, VMware,
-# Hyper-V, VirtualBox.
-NO_GPUS = ("1a03", "102b", "126f", "18ca", "1234", "1b36", "1013", "1af4", "15ad", "1414", "80ee")
-# Chips on boards of servers: ATI's ES1000 and Rage XL, Huawei's BMC.
-NO_GPU_MODELS = ("1002:515e", "1002:5969", "1002:4752", "19e5:1711")
+# By pci.ids, makers of no GPU that a server would have: ASPEED, Matrox, Silicon Motion, XGI; QEMU (two of them),
+# Cirrus, virtio, VMware, VirtualBox.
+NO_GPUS = ("1a03", "102b", "126f", "18ca", "1234", "1b36", "1013", "1af4", "15ad", "80ee")
+# Chips on boards of servers: ATI's ES1000 and Rage XL, Huawei's BMC; Hyper-V's display, by its driver in the kernel.
+NO_GPU_MODELS = ("1002:515e", "1002:4752", "19e5:1711", "1414:5353")
 NVIDIA, AMD = "10de", "1002"
 MAKERS: Mapping[str, str] = {NVIDIA: "NVIDIA", AMD: "AMD", "8086": "Intel"}
 # Without its persistence daemon the driver starts each card anew for the question: seconds each, and there may be 16.

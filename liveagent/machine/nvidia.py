@@ -202,7 +202,7 @@ def _make_counts(one: _Element, below: str) -> EccCounts | None:
     sram_corrected = first_known(count("sram_correctable"), count(*(f"single_bit/{name}" for name in SRAM)))
     sram_uncorrected = first_known(
         count("sram_uncorrectable"),
-        # Since R550 by the way the error was found: parity, or a code that corrects single bits.
+        # R570 counts them by the way the error was found: parity, or a code that corrects single bits.
         count("sram_uncorrectable_parity", "sram_uncorrectable_secded"),
         count(*(f"double_bit/{name}" for name in SRAM)),
     )
@@ -263,7 +263,7 @@ def _make_temperatures(one: _Element) -> GpuTemperatures | None:
 
 
 def _make_power(one: _Element) -> GpuPower | None:
-    # Since R530 beside the power of a whole module; which holds the memory of a processor as well.
+    # R535 has it beside the power of a whole module, which holds a processor as well.
     sections = ("gpu_power_readings", "power_readings")
 
     def read(*names: str) -> float | None:

@@ -232,7 +232,7 @@ def test_what_the_card_could_not_be_asked_for(a10g: str) -> None:
 
 @pytest.mark.corpus
 def test_caches_by_the_way_the_error_was_found(a10g: str) -> None:
-    """Since R550 there are two counts where there was one, and a threshold."""
+    """R570 has two counts where there was one, and a threshold."""
     two = "<sram_uncorrectable_parity>1</sram_uncorrectable_parity><sram_uncorrectable_secded>2<"
     gpu = spoil(
         a10g,
