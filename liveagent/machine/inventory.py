@@ -20,6 +20,8 @@ from liveagent.machine.devices import probe_devices
 from liveagent.machine.dmi import DMI, Identity, probe_identity
 from liveagent.machine.encoding import encode_fields
 from liveagent.machine.ethernet import Interface, probe_interfaces
+from liveagent.machine.gpu import Gpu
+from liveagent.machine.gpus import probe_gpus
 from liveagent.machine.hwmon import probe_hwmon
 from liveagent.machine.infiniband import RdmaPort, probe_infiniband
 from liveagent.machine.kernel_log import KernelLog, probe_kernel_log
@@ -61,6 +63,7 @@ class Inventory:
     lldp: tuple[Neighbour, ...] = ()
     pci: tuple[PciDevice, ...] = ()
     usb: tuple[UsbDevice, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
     layers: tuple[Layer, ...] = ()
     live: Live | None = None
     md: tuple[MdArray, ...] = ()
@@ -112,6 +115,8 @@ COLLECTORS: tuple[Job[Any], ...] = (
     Job("lldp", probe_known_neighbours, 30.0),
     Job("pci", probe_pci, 60.0),
     Job("usb", probe_usb, 60.0),
+    # Two questions to all of NVIDIA's, or one to each where one of them is lost.
+    Job("gpus", probe_gpus, 180.0),
     Job("layers", lambda look: probe_layers(look.host), 60.0),
     Job("live", lambda look: probe_live(look.host), 30.0),
     Job("md", probe_md, 30.0),

@@ -28,6 +28,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "lldp": ("interface", "system", "port", "port_description", "vlan"),
     "pci": ("id", "class_name", "vendor", "model", "driver", "slot"),
     "usb": ("id", "vendor_id", "product_id", "vendor", "product", "serial", "kinds", "speed_mbit"),
+    "gpus": ("id", "model", "serial", "memory", "vbios", "driver", "driver_version"),
     "kernel_log.complaints": ("code", "part", "count", "last"),
     "sensors": ("name", "value", "unit", "state"),
     "bmc.sensors": ("name", "value", "unit", "state"),

@@ -46,6 +46,16 @@ WATCHED: Mapping[str, tuple[str, tuple[Field, ...]]] = {
     "nics": ("NIC", (Field("firmware", "firmware", How.VERSION), Field("speed_mbit", "Mbit/s", How.SPEED))),
     "infiniband": ("InfiniBand port", (Field("firmware", "firmware", How.VERSION), *PORT_LINK)),
     "pci": ("PCI device", PCI_LINK),
+    "gpus": (
+        "GPU",
+        (
+            Field("serial", "serial"),
+            Field("uuid", "UUID"),
+            Field("model", "model"),
+            Field("vbios", "VBIOS", How.VERSION),
+            Field("memory", "memory", How.AMOUNT),
+        ),
+    ),
     "raid": ("RAID controller", (Field("firmware", "firmware", How.VERSION),)),
     "power_supplies": ("power supply", (Field("serial", "serial"),)),
 }
@@ -59,6 +69,14 @@ COUNTERS: Mapping[str, tuple[Field, ...]] = {
         Field("health.crc_errors", "errors of the cable"),
         Field("health.media_errors", "media errors"),
         Field("health.grown_defects", "grown defects"),
+    ),
+    "gpus": (
+        Field("ecc.aggregate.corrected", "corrected errors"),
+        Field("ecc.aggregate.uncorrected", "uncorrected errors"),
+        Field("remapped.corrected", "rows remapped for corrected errors"),
+        Field("remapped.uncorrected", "rows remapped for uncorrected errors"),
+        Field("retired.corrected", "pages retired for corrected errors"),
+        Field("retired.uncorrected", "pages retired for uncorrected errors"),
     ),
 }
 

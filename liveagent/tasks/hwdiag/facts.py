@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Callable
 
 from liveagent.events import JSON
-from liveagent.report.lines import render_bytes
+from liveagent.report.lines import render_bytes, render_memory
 from liveagent.tasks.hwdiag.condition import render_value
 from liveagent.tasks.hwdiag.notes import Notes
 from liveagent.tasks.hwdiag.parts import Item, describe, dig, is_unknown, list_parts
@@ -106,6 +106,13 @@ LISTS = (
     Parts("infiniband", "InfiniBand port", ("name",), PORT_LINK, counted=False),
     # Disks and NICs are counted above, and nobody orders the chips of a board.
     Parts("pci", "PCI device", ("id", "model"), PCI_LINK, counted=False),
+    # How fast a GPU's link runs is not in it: at rest that says nothing, and its lanes are the bus's, above.
+    Parts(
+        "gpus",
+        "GPU",
+        ("model",),
+        (Field("vbios", "VBIOS", How.VERSION), Field("memory", "memory", How.AMOUNT), Field("ecc.enabled", "ECC")),
+    ),
     Parts("raid", "RAID controller", ("model",), (Field("firmware", "firmware", How.VERSION),)),
     Parts("power_supplies", "power supply", ("max_watts",)),
 )
@@ -144,6 +151,8 @@ class Fact:
 
 def render(value: JSON, name: str) -> str:
     """A value as people say it, by what it is called."""
+    if is_number(value) and name == "memory":
+        return render_memory(value)
     if is_number(value) and name == "size":
         return render_size(int(value))
     if is_number(value) and name == "link speed":

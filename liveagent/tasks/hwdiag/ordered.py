@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from liveagent.events import JSON
+from liveagent.report.lines import render_memory
 from liveagent.scrub import make_printable
 from liveagent.tasks.hwdiag.condition import make_literal
 from liveagent.tasks.hwdiag.expectation import COUNT
@@ -35,6 +36,7 @@ ROWS = (
     Row("disks", ("kind", "size"), ("model",)),
     Row("nics", ("speed_max_mbit",)),
     Row("infiniband", ("rate",), ("model",)),
+    Row("gpus", ("model", "memory")),
     Row("raid", ("model",)),
     Row("power_supplies", ("max_watts",)),
 )
@@ -85,6 +87,8 @@ def _write(path: str, value: JSON) -> JSON:
         return render_size(int(value))
     if path == "rate" and is_number(value):
         return f"{value / 10**9:g} Gbit/s"
+    if path == "memory" and is_number(value):
+        return render_memory(value)
     if path.endswith("_mbit") and is_number(value):
         return f"{value / 1000:g} Gbit/s"
     return make_literal(value) if isinstance(value, str) else value

@@ -9,6 +9,7 @@ from liveagent.events import JSON
 from liveagent.machine.bonds import Bond
 from liveagent.machine.device import Device
 from liveagent.machine.ethernet import Interface
+from liveagent.machine.gpu import Gpu
 from liveagent.machine.infiniband import RdmaPort
 from liveagent.machine.inventory import Inventory
 from liveagent.machine.memory import Memory
@@ -17,7 +18,6 @@ from liveagent.report.lines import render_bytes, render_memory
 
 # More kinds of one part than these are counted, not named.
 KINDS = 4
-DISPLAY = ("03", "12")
 
 
 def make_overview(inventory: Inventory) -> list[JSON]:
@@ -39,8 +39,7 @@ def _list_lines(inventory: Inventory) -> Iterator[tuple[str, str]]:
     yield "network", _describe_nics(inventory)
     yield "bonds", "; ".join(_describe_bond(bond) for bond in inventory.bonds)
     yield "InfiniBand", _count([_describe_port(port) for port in inventory.infiniband if port.is_infiniband])
-    graphics = [one.name for one in inventory.pci if one.class_code[:4] in ("0302", "1200")]
-    yield "graphics", _count(graphics)
+    yield "graphics", _count([_describe_gpu(gpu) for gpu in inventory.gpus])
     yield "BMC", _describe_bmc(inventory)
     supplies = [f"{one.max_watts} W" if one.max_watts else "of unknown power" for one in inventory.power_supplies]
     yield "power", _count(supplies)
@@ -117,6 +116,12 @@ def _describe_disks(disks: Sequence[Device]) -> str:
         for disk in disks
     ]
     return _count(words) or "none"
+
+
+def _describe_gpu(gpu: Gpu) -> str:
+    """`NVIDIA A100-SXM4-80GB 80 GiB`; drivers write the maker's name into the model's, and the bus does not."""
+    vendor = "" if gpu.vendor.lower() in gpu.model.lower() else gpu.vendor
+    return " ".join(word for word in (vendor, gpu.model, render_memory(gpu.memory) if gpu.memory else "") if word)
 
 
 def _describe_nics(inventory: Inventory) -> str:

@@ -33,6 +33,8 @@ FIELD_UNITS: Mapping[str, str] = {
     "memory.dimms.configured": "MT/s",
     "pci.link.speed": "GT/s",
     "pci.link.speed_max": "GT/s",
+    "gpus.link.speed": "GT/s",
+    "gpus.link.speed_max": "GT/s",
 }
 SIZE = "size"
 _NUMBER = re.compile(r"([+-]?\d{1,20}(?:\.\d{1,20})?)\s*(\S.*)?")

@@ -178,9 +178,9 @@ def test_the_examples_of_the_documentation() -> None:
     """Somebody begins with a copy of them."""
     text = (REPOSITORY / "docs" / "hwdiag.md").read_text()
     order, policy = (source.parse_document(body.encode()) for body in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))
-    assert len(parse_expectation(order, FORM).nodes) == 9
+    assert len(parse_expectation(order, FORM).nodes) == 10
     assert parse_policy(policy, [limit.name for limit in LIMITS], [code.code for code in CODES]).special
-    rooms = "hwdiag|expect|compare|infiniband|bond|usb|pci.errors|cpu.node"
+    rooms = "hwdiag|expect|compare|infiniband|bond|usb|pci.errors|cpu.node|gpu"
     named = set(re.findall(rf"`((?:{rooms})\.[a-z_]+(?:\.[a-z]+)*)`", text))
     assert named <= {code.code for code in CODES} | {limit.name for limit in LIMITS}
 
