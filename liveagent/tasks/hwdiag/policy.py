@@ -11,7 +11,7 @@ from liveagent.events import WORST_FIRST, Finding, Verdict
 from liveagent.machine.look import Missing, Why
 from liveagent.options import suggest
 
-# What a diagnosis is not one without. Paths as `Missing` has them; what is below them counts as well.
+# What a diagnosis is not one without. Patterns of paths as `Missing` has them.
 REQUIRED = ("identity", "system", "cpu", "memory", "disks", "nics", "pci")
 
 
@@ -41,7 +41,8 @@ class Rules:
 class Policy:
     """Thresholds and verdicts: of the rules that cover a model the last counts, then those for all, then the default.
 
-    `model` is the server's own product name. `required`: parts that have to be measured.
+    `model` is the server's own product name. `required`: parts that have to be measured, `gpus.*` all that is to
+    be known of each.
     """
 
     general: Rules = Rules()
@@ -68,7 +69,10 @@ class Policy:
 
     def unmeasured(self, missing: Iterable[Missing]) -> list[Missing]:
         """What is missing of what has to be measured. That there is no such thing is a measurement."""
-        return [one for one in missing if one.part in self.required and one.why is not Why.ABSENT]
+        return [one for one in missing if one.why is not Why.ABSENT and self._requires(one.part)]
+
+    def _requires(self, part: str) -> bool:
+        return any(fnmatch.fnmatchcase(part, pattern) for pattern in self.required)
 
     def _verdict(self, finding: Finding) -> Verdict:
         for rules in [*self._covering(self.model), self.general]:

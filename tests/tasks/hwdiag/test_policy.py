@@ -7,6 +7,7 @@ import re
 import pytest
 
 from liveagent.events import Finding, Verdict
+from liveagent.machine.look import Missing, Why
 from liveagent.tasks.hwdiag.checks import CHECKS, CODES, LIMITS
 from liveagent.tasks.hwdiag.policy import BadPolicy, Limit, Policy, parse_policy
 
@@ -41,6 +42,22 @@ def test_verdicts_of_the_policy_and_worst_first() -> None:
     policy = parse(DOCUMENT)
     assert [one.verdict for one in policy.judge([other, finding])] == [Verdict.FAIL, Verdict.PASS]
     assert Policy(policy.general, policy.special, model="PowerEdge R640").judge([finding]) == []
+
+
+@pytest.mark.parametrize(
+    ("required", "counted"),
+    [
+        (["disks"], ["disks"]),
+        (["disks.*"], ["disks.sda.health", "disks.sdb.slot"]),
+        (["disks.*.health", "gpus.*"], ["disks.sda.health"]),
+        ([], []),
+    ],
+)
+def test_what_has_to_be_measured(required: list[str], counted: list[str]) -> None:
+    """A part as a whole, or what is to be known of each; that there is no such thing is a measurement."""
+    missing = [Missing(part, Why.NO_ANSWER, "") for part in ("disks", "disks.sda.health", "disks.sdb.slot")]
+    missing.append(Missing("gpus.0000:01:00.0", Why.ABSENT, ""))
+    assert [one.part for one in parse({"required": required}).unmeasured(missing)] == counted
 
 
 def test_every_fault_is_listed() -> None:
