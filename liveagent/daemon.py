@@ -77,6 +77,9 @@ class Daemon:
             self._manager.beat,
         )
         self._bus = Service(self._desk, places.runtime, self._say)
+        self._adopter: Adopter | None = None
+        # The run that was carried out here, whose delivery is nobody else's.
+        self._own = ""
 
     def run(self) -> int:
         """Serve until told to stop. The exit status is 0 even after a run that failed: the service did not."""
@@ -261,6 +264,8 @@ class Daemon:
             return
         rest, request = found
         times = left.times + 1
+        # How the broken run ended is brought meanwhile: the rest of a wipe may take days.
+        self._make_adopter(rest.settings).look()
         ended = self._take(rest, request, machine, lambda run, _: self._underway.write(Begun(run, left.order, times)))
         if ended and rest.settings.then != "stay":
             self._after(rest, ended, self.cancel)
@@ -299,8 +304,8 @@ class Daemon:
     def _stay(self, settings: AgentSettings, ended: Ended | None = None) -> None:
         """Bring what is left, from whatever run, until told to stop."""
         self._manager.ready()
-        own = ended.result.run if ended else ""
-        adopter = Adopter(self._places, settings, self._say, lambda run: run == own or self._desk.is_own(run))
+        self._own = ended.result.run if ended else ""
+        adopter = self._adopter or self._make_adopter(settings)
         while not self.stopping.is_set():
             adopter.look()
             looked = time.monotonic()
@@ -315,6 +320,12 @@ class Daemon:
         adopter.close()
         if ended:
             ended.close()
+
+    def _make_adopter(self, settings: AgentSettings) -> Adopter:
+        self._adopter = Adopter(
+            self._places, settings, self._say, lambda run: run == self._own or self._desk.is_own(run)
+        )
+        return self._adopter
 
     # -- people -------------------------------------------------------------------------------------
 
