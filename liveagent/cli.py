@@ -227,25 +227,25 @@ def show(shell: Shell, task: str, as_json: bool) -> None:
 @click.pass_obj
 def inventory(shell: Shell, as_json: bool, as_expectation: bool, schema: bool) -> None:
     """This machine: every part with model, serial, firmware and place, and what could not be seen."""
-    from liveagent.command import machine
+    from liveagent.command import inventory as command
 
     if as_json + as_expectation + schema > 1:
         fail("--json, --as-expectation and --schema are documents of their own: ask for one", EXIT_USAGE)
     if schema:
-        machine.show_schema()
+        command.show_schema()
     elif as_expectation:
-        machine.show_expectation(shell)
+        command.show_expectation(shell)
     else:
-        machine.show_inventory(shell, as_json)
+        command.show_inventory(shell, as_json)
 
 
 @main.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 def record(directory: Path) -> None:
     """Capture this machine in DIR for replay, its secrets left out."""
-    from liveagent.command import machine
+    from liveagent.command import record as command
 
-    machine.record(directory)
+    command.record(directory)
 
 
 @main.command()
@@ -253,9 +253,9 @@ def record(directory: Path) -> None:
 @click.pass_obj
 def doctor(shell: Shell, as_json: bool) -> None:
     """Check whether this machine is fit to run the agent."""
-    from liveagent.command import machine
+    from liveagent.command.doctor import show_doctor
 
-    sys.exit(machine.show_doctor(shell, as_json))
+    sys.exit(show_doctor(shell, as_json))
 
 
 # -- what runs, and what ran ------------------------------------------------------------------------
