@@ -85,6 +85,10 @@ def read_sources(host: Host, config: str = "") -> tuple[Source, Source, Policy, 
     # What /etc locks holds against the file that stands in for it, too; and an /etc that cannot be read may
     # have forbidden everything.
     sections, locked_faults = apply_locks(given.sections, read_policy([etc])[0].locked, etc, (given,))
+    elsewhere = given.sections.get("agent", {}).get("replace")
+    if elsewhere:
+        message = "[agent] replace counts in /etc/liveagent only, and cannot be set here"
+        locked_faults = (*locked_faults, Fault("plan.option.locked", elsewhere.origin, message))
     files = Source(sections, (*given.faults, *etc.faults, *faults, *locked_faults))
     return parse_words(line), _without_policy(files), policy, line
 

@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Callable
 
@@ -17,6 +17,7 @@ from liveagent.bootnote import KeptDocument
 from liveagent.broken import close_broken_run, close_broken_runs
 from liveagent.bus.service import Service, Signals
 from liveagent.cmdline import Cmdline
+from liveagent.countdown import ConsoleCountdown
 from liveagent.desk import Desk
 from liveagent.engine import GRACE, Cancel
 from liveagent.heartbeat import attend
@@ -31,7 +32,7 @@ from liveagent.report.login import show_idle
 from liveagent.report.panel import Panel
 from liveagent.report.record import Reader
 from liveagent.report.sink import Sink
-from liveagent.resume import Begun, CannotGoOn, Open, UnderWay, find_open, make_rest
+from liveagent.resume import Begun, Broken, CannotGoOn, UnderWay, find_broken, make_rest
 from liveagent.session import Ended, Session
 from liveagent.settings import AgentSettings, parse_settings
 from liveagent.signals import handled
@@ -62,10 +63,9 @@ class Daemon:
         self.stopping = threading.Event()
         self._manager = Manager(host, environment)
         self._kept = KeptDocument(host, places.runtime)
-        # What an earlier one was killed in: its record says where that was until it is ended as one broken off.
         self._underway = UnderWay(host, places.runtime)
-        self._left = self._underway.read()
-        self._broken = find_open(places.runs / self._left.run) if self._left else None
+        self._left: Begun | None = None
+        self._broken: Broken | None = None
         self._desk = Desk(
             host,
             places,
@@ -93,8 +93,9 @@ class Daemon:
             signal.SIGINT: self._stop,
             signal.SIGUSR1: self._end_run,
         }
-        self._bus.start()
         with handled(handlers):
+            self._read_left()
+            self._bus.start()
             try:
                 self._boot()
             except Cancelled:
@@ -105,6 +106,17 @@ class Daemon:
                 self._bus.stop()
                 self._consoles.stop()
         return 0
+
+    def _read_left(self) -> None:
+        """What an earlier service was killed in; its record says where that was until it is ended as one broken off.
+
+        Where a person starts the service again nothing goes on by itself: he may have used the disks meanwhile.
+        """
+        self._left = self._underway.read()
+        if self._left and self._manager.was_restarted() is False:
+            self._left = None
+            self._underway.clear()
+        self._broken = find_broken(self._places.runs / self._left.run) if self._left else None
 
     # -- the boot's plan ----------------------------------------------------------------------------
 
@@ -162,7 +174,9 @@ class Daemon:
             self._say,
             self._watchers,
             self.cancel,
-            self._count_down,
+            ConsoleCountdown(
+                self._consoles, self._say, self._manager.beat, self._manager.ready, listens=not plan.rest_of
+            ),
             self._manager.beat,
         )
         try:
@@ -191,28 +205,6 @@ class Daemon:
             self._say(f"  {fault}")
         self._say("The system stays up; SSH is open. `liveagent plan` shows this again.")
         self._say("")
-
-    def _count_down(self, seconds: float, names: Sequence[str], cancel: threading.Event) -> None:
-        """Show what is coming on every console; Ctrl-C or `stop` on any of them ends it."""
-        what = ", ".join(names)
-        limit = time.monotonic() + seconds
-
-        def stop(console: str) -> None:
-            self._say(f"stopped on {console}: nothing was erased")
-            self.cancel.end(f"stopped on {console} during the countdown")
-
-        with self._consoles.listening(stop):
-            while not cancel.is_set():
-                left = limit - time.monotonic()
-                if left <= 0:
-                    break
-                self._say(
-                    f"*** {what} DESTROYS DATA on this machine in {left:.0f} s. To stop it: Ctrl-C here,"
-                    " or type stop and Enter, or `liveagent cancel` ***"
-                )
-                self._manager.beat()
-                cancel.wait(min(left, 1.0 if left <= 10 else 5.0))
-        self._manager.ready()
 
     # -- afterwards ---------------------------------------------------------------------------------
 
@@ -256,26 +248,30 @@ class Daemon:
     def _go_on(self, machine: Machine) -> None:
         """Go on with what the service was killed in, where it can; start nothing anew."""
         left, broken = self._left, self._broken
-        found = self._find_rest(left, broken) if left and broken else None
-        if left is None or found is None:
+        found = self._find_rest(left, broken, machine) if left and broken else None
+        if left is None or broken is None or found is None:
             self._say("Nothing is started anew.")
             # Only for the receivers and their secrets, which may stand in the config document alone.
             self._stay(parse_settings(self._fetch().agent)[0])
             return
         rest, request = found
-        times = left.times + 1
+        asked = broken.options if left.asked is None else left.asked
         # How the broken run ended is brought meanwhile: the rest of a wipe may take days.
         self._make_adopter(rest.settings).look()
-        ended = self._take(rest, request, machine, lambda run, _: self._underway.write(Begun(run, left.order, times)))
-        if ended and rest.settings.then != "stay":
-            self._after(rest, ended, self.cancel)
+        ended = self._take(
+            rest,
+            request,
+            machine,
+            lambda run, _: self._underway.write(Begun(run, left.order, left.times + 1, asked)),
+        )
         self._stay(rest.settings, ended)
 
-    def _find_rest(self, left: Begun, broken: Open) -> tuple[Plan, Request] | None:
+    def _find_rest(self, left: Begun, broken: Broken, machine: Machine) -> tuple[Plan, Request] | None:
         """What goes on of a run that was broken off, with all that was asked for then; None where nothing does."""
         try:
             request = self._ask_again(left.order) if left.order else self._fetch()
-            rest = make_rest(make_plan(request, Registry(self._host), at_boot=left.order is None), left, broken)
+            plan = make_plan(request, Registry(self._host), at_boot=left.order is None)
+            rest = make_rest(plan, left, broken, machine, self._host.now())
         except CannotGoOn as error:
             self._say(f"run {left.run} does not go on: {error}")
             return None

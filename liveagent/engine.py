@@ -50,7 +50,7 @@ class Emit(Protocol):
 
 
 # Shows how many seconds are left before the destructive tasks named; returns as soon as told to stop.
-Countdown = Callable[[float, Sequence[str], threading.Event], None]
+Countdown = Callable[[float, Sequence[str], "Cancel"], None]
 
 
 def make_run_id(seconds: float) -> str:
@@ -111,7 +111,7 @@ class Engine:
             if limit:
                 limit.cancel()
             beat.stop()
-        return finish(self.emit, self.spool, self.machine, started, tasks, findings)
+        return finish(self.emit, self.spool, self.machine, started, tasks, [*self.plan.findings, *findings])
 
     def emit(self, type: Type, data: Mapping[str, JSON], subject: str = "") -> Event | None:
         """An event of this run, its secrets removed."""
@@ -123,6 +123,8 @@ class Engine:
     def _start(self) -> str:
         started = render_time(self.host.now())
         self.emit(Type.RUN_STARTED, describe_start(self.machine, self.plan))
+        for finding in self.plan.findings:
+            self.emit(Type.FINDING, finding.encode())
         return started
 
     def _expected_machine(self) -> list[Finding]:
@@ -183,8 +185,18 @@ class Engine:
             lambda: record.closed,
         )
         host = self.host.cancelled_by(cancel)
-        directory, ca = self.spool.directory, settings.callback_ca
-        return Context(host, self.machine, name, gate.emit, self.spool.run, settings.labels, issuer, directory, ca)
+        return Context(
+            host,
+            self.machine,
+            name,
+            gate.emit,
+            self.spool.run,
+            settings.labels,
+            issuer,
+            self.spool.directory,
+            settings.callback_ca,
+            self.plan.rest_of,
+        )
 
     def _finish_step(self, result: TaskResult) -> None:
         data = {"verdict": result.verdict.value, "summary": result.summary, "data": result.data}

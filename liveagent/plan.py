@@ -8,7 +8,7 @@ from typing import Any
 
 from liveagent.boot import CMDLINE, Request
 from liveagent.cmdline import CUT_AT
-from liveagent.events import JSON
+from liveagent.events import JSON, Finding
 from liveagent.options import Fault, Setting, encode_options, parse_options, render_names, suggest
 from liveagent.settings import AgentSettings, parse_settings
 from liveagent.tasks import NAME, Registry, Task, Unusable
@@ -29,7 +29,10 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The steps in order. Where there is a fault, nothing of it runs. `at_boot`: nobody sits there to confirm."""
+    """The steps in order. Where there is a fault, nothing of it runs. `at_boot`: nobody sits there to confirm.
+
+    `rest_of`: the run that was broken off, of which these are the rest. `findings` are known before it begins.
+    """
 
     word: str
     steps: tuple[Step, ...]
@@ -38,6 +41,8 @@ class Plan:
     notices: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     at_boot: bool = True
+    rest_of: str = ""
+    findings: tuple[Finding, ...] = ()
 
     @property
     def is_idle(self) -> bool:
@@ -56,6 +61,7 @@ class Plan:
             "units": list(self.units),
             "then": self.settings.then,
             "notices": list(self.notices),
+            "rest_of": self.rest_of,
         }
 
 

@@ -7,24 +7,32 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from liveagent.bootnote import BootNote
-from liveagent.events import JSON, Type
+from liveagent.events import JSON, Event, Finding, Type, Verdict
 from liveagent.host import Host
+from liveagent.machine import Machine
 from liveagent.options import encode_options
 from liveagent.order import BadOrder, Order, decode_order
 from liveagent.plan import Plan
-from liveagent.report.record import EVENTS, read_events
+from liveagent.report.record import EVENTS, read_events, read_last
+from liveagent.report.view import parse_time
 
 # A service that dies again and again over the same job does not try for ever.
 TIMES = 3
+# Seconds after a run's last sign of life beyond which somebody may have used its disks: more than the watchdog takes.
+RECENT = 600.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Begun:
-    """A run of the service: what was ordered (None: the boot's plan), and how often it had gone on before."""
+    """A run of the service: what was ordered (None: the boot's plan), and how often it had gone on before.
+
+    `asked`: the options of the task as they were ordered, where the run is itself the rest of another one.
+    """
 
     run: str
     order: Order | None = None
     times: int = 0
+    asked: Mapping[str, JSON] | None = None
 
 
 class UnderWay:
@@ -40,14 +48,15 @@ class UnderWay:
             return None
         try:
             order = decode_order(noted["order"]) if noted["order"] else None
-            return Begun(str(noted["run"]), order, int(noted["times"]))
-        except (KeyError, TypeError, ValueError, BadOrder):
+            asked = dict(noted["asked"]) if noted["asked"] is not None else None
+            return Begun(str(noted["run"]), order, int(noted["times"]), asked)
+        except (KeyError, TypeError, ValueError, OverflowError, BadOrder):
             return None
 
     def write(self, begun: Begun) -> None:
         """Raises OSError."""
         order = begun.order.encode() if begun.order else ""
-        self._note.write({"run": begun.run, "order": order, "times": begun.times})
+        self._note.write({"run": begun.run, "order": order, "times": begun.times, "asked": begun.asked})
 
     def clear(self) -> None:
         """It has ended, or was told to: nothing goes on after this."""
@@ -55,54 +64,74 @@ class UnderWay:
 
 
 @dataclasses.dataclass(frozen=True)
-class Open:
-    """The task that a run was broken off in, and what it was started with; so too its parts that had not ended."""
+class Broken:
+    """The task that a run was broken off in, its options, its parts that had not ended with what each is known by
+    again, and when the run was last heard of (seconds since the epoch).
+    """
 
     task: str
     options: Mapping[str, JSON]
     parts: Mapping[str, Mapping[str, JSON]]
+    heard: float
 
 
-def find_open(directory: Path) -> Open | None:
+def find_broken(directory: Path) -> Broken | None:
     """The task that the run recorded there is in the middle of; None where it is in none."""
-    begun: dict[str, Mapping[str, JSON]] = {}
-    for event in read_events(directory / EVENTS):
+    started: dict[str, Event] = {}
+    for event in read_events(directory / EVENTS, durable=True):
         if event.type is Type.STEP_STARTED:
-            begun[event.subject] = event.data.get("options") or {}
+            started[event.subject] = event
         elif event.type is Type.STEP_FINISHED:
-            begun.pop(event.subject, None)
-    task = next((subject for subject in begun if "/" not in subject), None)
-    if task is None:
+            started.pop(event.subject, None)
+    task = next((subject for subject in started if "/" not in subject), None)
+    last = read_last(directory / EVENTS)
+    if task is None or last is None:
         return None
-    parts = {name.partition("/")[2]: data for name, data in begun.items() if name.startswith(f"{task}/")}
-    return Open(task, begun[task], parts)
+    parts = {
+        subject.partition("/")[2]: event.data.get("identity") or {}
+        for subject, event in started.items()
+        if subject.startswith(f"{task}/")
+    }
+    return Broken(task, started[task].data.get("options") or {}, parts, parse_time(last.time) or 0.0)
 
 
 class CannotGoOn(Exception):
     """Nothing of the run goes on; the message says why."""
 
 
-def make_rest(plan: Plan, left: Begun, broken: Open) -> Plan:
+def make_rest(plan: Plan, left: Begun, broken: Broken, machine: Machine, now: float) -> Plan:
     """What of a plan goes on: the task that was broken off, with the parts that it had begun. Raises CannotGoOn.
 
-    What had not begun does not begin now, and all is counted down once more: nobody confirmed that it goes on.
+    What had not begun does not begin now, nothing follows it, and all is counted down once more: nobody confirmed that
+    it goes on. It is no pass, since it is not all that was ordered.
     """
     if plan.faults:
         raise CannotGoOn("; ".join(map(str, plan.faults)))
     if left.times >= TIMES:
         raise CannotGoOn(f"it was broken off {left.times + 1} times")
+    if not 0 <= now - broken.heard <= RECENT:
+        raise CannotGoOn("it was not just now that it was last heard of, and somebody may have used the machine since")
+    if plan.settings.deadline:
+        raise CannotGoOn("it had a deadline for all of it")
     step = next((step for step in plan.steps if step.task.name == broken.task), None)
-    if step is None or encode_options(step.options) != broken.options:
+    if step is None or encode_options(step.options) != (broken.options if left.asked is None else left.asked):
         raise CannotGoOn("what is asked for now is not what it was")
-    options = step.task.resume(step.options, broken.parts)
-    if options is None:
+    rest = step.task.resume(machine, step.options, broken.parts)
+    if rest is None:
         raise CannotGoOn(f"{broken.task} cannot go on in the middle")
-    notice = f"{broken.task} goes on with {', '.join(broken.parts)}, where run {left.run} was broken off"
+    later = [one.task.name for one in plan.steps[plan.steps.index(step) + 1 :]]
+    notice = f"{broken.task} goes on with {', '.join(rest.parts)}, where run {left.run} was broken off"
+    left_out = [*rest.left_out, *later, *([f"then={plan.settings.then}"] if plan.settings.then != "stay" else [])]
+    not_done = f"; not done: {', '.join(left_out)}" if left_out else ""
+    summary = f"{notice}{not_done}. What became of all else stands in that run"
     return dataclasses.replace(
         plan,
         word=broken.task,
-        steps=(dataclasses.replace(step, options=options),),
+        steps=(dataclasses.replace(step, options=rest.options),),
+        settings=dataclasses.replace(plan.settings, then="stay"),
         units=(),
-        notices=(*plan.notices, notice),
+        notices=(*plan.notices, f"{notice}{not_done}"),
         at_boot=True,
+        rest_of=left.run,
+        findings=(Finding("run.rest", Verdict.WARN, broken.task, summary, {"run": left.run, "left_out": left_out}),),
     )

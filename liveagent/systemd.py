@@ -13,6 +13,7 @@ from liveagent.host import CommandError, Host
 
 SYSTEM_MANAGER = "/run/systemd/notify"
 OBJECT = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
+UNIT = "liveagent.service"
 BUS_TIMEOUT = 10.0
 # Of the watchdog's time: one that is late by half of it is still in time.
 BEATS = 3
@@ -49,6 +50,17 @@ class Manager:
         if self.interval is not None and time.monotonic() - self._beaten >= self.interval:
             self._beaten = time.monotonic()
             self.notify("WATCHDOG=1")
+
+    def was_restarted(self) -> bool | None:
+        """Whether systemd started this service by itself after it had failed; None where it cannot be asked."""
+        if self._environment.get("NOTIFY_SOCKET") != SYSTEM_MANAGER:
+            return None
+        argv = ["systemctl", "show", "--property=NRestarts", "--value", UNIT]
+        try:
+            count = self._host.run(argv, timeout=BUS_TIMEOUT).stdout.strip()
+        except CommandError:
+            return None
+        return int(count) > 0 if count.isdecimal() else None
 
     def show_status(self, mode: str) -> None:
         """`no` has systemd keep its progress off the consoles; "" puts back what it did before."""

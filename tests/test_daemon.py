@@ -217,7 +217,7 @@ def test_countdown_is_stopped_over_ssh(service: Service, console: Console, make_
 
 
 def test_killed_in_the_middle_goes_on(service: Service, console: Console, make_loop: MakeLoop, tmp_path: Path) -> None:
-    """kill -9 in mid-wipe, and the service is started again: that is reported, and the wipe ends what it began."""
+    """kill -9 in mid-wipe, twice, and the service is started again: that is reported, and what was begun is ended."""
     device, done, key = make_loop(256 * MIB, MARK), make_loop(8 * MIB, MARK), Key(tmp_path / "key")
     with Receiver(("127.0.0.1", 0), tmp_path / "received") as receiver:
         agent = {"callback": receiver.url, "certificate_key": str(key.path), "countdown": "1s"}
@@ -228,24 +228,33 @@ def test_killed_in_the_middle_goes_on(service: Service, console: Console, make_l
         process.kill()
         process.wait(30)
         written = backing(done).read_bytes()
+        process = service.start("wipe")
+        console.wait_for("resumed at")
+        process.kill()
+        process.wait(30)
         again = service.start("wipe")
         console.wait_for("wipe: PASS: 1 disk erased")
-        broken, rest = service.runs()
+        broken, second, rest = service.runs()
         last = len((rest / "events.jsonl").read_text().splitlines())
         assert receiver.wait(last, 60)
         assert service.stop(again) == 0
-    assert json.loads((broken / "result.json").read_text())["verdict"] == "unknown"
-    told = f"wipe goes on with {Path(device).name}, where run {broken.name} was broken off"
-    # Nobody confirmed that it goes on, so that it can be stopped as the first could.
-    assert "DESTROYS DATA on this machine in 1 s" in console.text.partition(told)[2]
+    for directory in (broken, second):
+        assert json.loads((directory / "result.json").read_text())["verdict"] == "unknown"
+    told = f"wipe goes on with {Path(device).name}, where run {second.name} was broken off; not done: clear_tpm"
+    # Nobody confirmed that it goes on, so that it can be stopped; the consoles are the gettys' by now.
+    assert "DESTROYS DATA on this machine in 1 s. To stop it: `liveagent cancel` ***" in console.text.partition(told)[2]
     result = service.result()
     [task] = result["tasks"]  # type: ignore[misc]
-    # What had ended is left as it is, and whether all else was done is not known to this run.
+    # What had ended is left as it is, and what else was done is not known to this run: it is no pass of the job.
     assert backing(done).read_bytes() == written
+    assert (task["verdict"], result["verdict"]) == ("pass", "warn")
+    assert [finding["code"] for finding in result["findings"]] == ["run.rest"]  # type: ignore[attr-defined]
     assert task["options"]["disks"] == [device] and task["options"]["clear_tpm"] is False
     assert "wipe.resumed" in [finding["code"] for finding in task["findings"]]
     assert MARK not in backing(device).read_bytes()
-    assert len(list((tmp_path / "received").glob("*/events.jsonl"))) == 2
+    certificates = [path.name for path in rest.glob("certificate*.json")]
+    assert len(certificates) == 1 and certificates[0] != "certificate.json"
+    assert len(list((tmp_path / "received").glob("*/events.jsonl"))) == 3
 
 
 @pytest.mark.parametrize("change", ["word", "options", "again and again", "cancelled"])

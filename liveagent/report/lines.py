@@ -155,7 +155,7 @@ def _run_finished(event: Event) -> list[str]:
 
 def fold(text: str, width: int = WIDTH) -> list[str]:
     """Our own words within the width of a serial console; what tools say is left as it is, to be searched for."""
-    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    indent = " " * min(len(text) - len(text.lstrip()) + 2, width // 4)
     return textwrap.wrap(text, max(20, width), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 

@@ -27,7 +27,9 @@ class Trouble:
     @property
     def text(self) -> str:
         """`slot 3, sdc WWZ00K02L: 8 sectors could not be read`; a summary that names its part has it once."""
-        says_so = re.match(rf"(\w+ )?{re.escape(self.part)}(?!\w)", self.summary)
+        says_so = self.part.strip("0123456789") and re.match(
+            rf"(\w+ )?{re.escape(self.part)}(?![\w.-]*\w)", self.summary
+        )
         named = self.summary if says_so else f"{self.part}: {self.summary}"
         return f"slot {self.slot}, {named}" if self.slot else named
 

@@ -62,12 +62,22 @@ class Outcome:
     data: Mapping[str, JSON] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True)
+class Rest:
+    """What goes on of a job that was broken off: its parts by name, and in words what of the job is left out."""
+
+    options: Any
+    parts: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+
+
 class Context:
     """What a running task has: the machine, the door to it, a way to be heard, and a cancel to look at.
 
     `run` is the run's name; `labels` are what the operator said about the machine and the job. Without an `issuer`
     certificates are events alone, unsigned. `directory` holds the run's record, and what a task leaves with it.
-    `ca`: the file with the CA of certificates that the operator's own servers show, "" for the system's.
+    `ca`: the file with the CA of certificates that the operator's own servers show, "" for the system's. `rest_of`: the
+    run that was broken off and that this one goes on with; it knows nothing of what else was done or left undone there.
     """
 
     def __init__(
@@ -81,6 +91,7 @@ class Context:
         issuer: Issuer | None = None,
         directory: Path | None = None,
         ca: str = "",
+        rest_of: str = "",
     ) -> None:
         self.host = host
         self.machine = machine
@@ -88,6 +99,7 @@ class Context:
         self.run = run
         self.directory = directory
         self.ca = ca
+        self.rest_of = rest_of
         self.labels: Mapping[str, str] = dict(labels or {})
         self.findings: list[Finding] = []
         # What is known so far, for a task that has to be left behind or raises.
@@ -119,8 +131,10 @@ class Context:
         data = {"done": done, "total": total, "unit": unit, "label": label, "rate": rate, "eta": eta}
         self._emit(Type.PROGRESS, data, self._subject(part))
 
-    def part_started(self, part: str, options: Mapping[str, JSON]) -> None:
-        self._emit(Type.STEP_STARTED, {"options": dict(options)}, self._subject(part))
+    def part_started(self, part: str, options: Mapping[str, JSON], identity: Mapping[str, JSON] | None = None) -> None:
+        """`identity`: what the part is known by again, where the job can be resumed (`Task.resume`)."""
+        data = {"options": dict(options), **({"identity": dict(identity)} if identity else {})}
+        self._emit(Type.STEP_STARTED, data, self._subject(part))
 
     def part_finished(self, part: str, verdict: Verdict, summary: str, data: Mapping[str, JSON]) -> None:
         self._emit(
@@ -193,10 +207,11 @@ class Task(abc.ABC):
         """Exactly what `run` would do, touching nothing."""
         return Preview()
 
-    def resume(self, options: Any, begun: Mapping[str, Mapping[str, JSON]]) -> Any | None:
-        """The options with which a run goes on that the agent was killed in; None where it cannot. Pure.
+    def resume(self, machine: Machine, options: Any, begun: Mapping[str, Mapping[str, JSON]]) -> Rest | None:
+        """What goes on of a job that the agent was killed in; None where nothing can. Pure.
 
-        `begun`: the parts that had not ended, by name, with what each was started with (`part_started`).
+        `begun`: the parts that had not ended, by name, with the `identity` that each was started with. One that
+        `machine` does not have just so any more is none to go on with.
         """
         return None
 

@@ -361,6 +361,10 @@ def test_the_end_of_a_disk_without_a_finding() -> None:
         ("sda A", "did not end", "sda A: did not end"),
         ("sda", "sdaa is beside it", "sda: sdaa is beside it"),
         ("PSU (1)", "PSU (1): failed", "PSU (1): failed"),
+        ("PSU", "PSU", "PSU"),
+        ("1", "1 sector is bad", "1: 1 sector is bad"),
+        ("eth0", "eth0.100 has no link", "eth0: eth0.100 has no link"),
+        ("sda", "sda-2 is lost", "sda: sda-2 is lost"),
     ],
 )
 def test_a_part_is_named_once(part: str, summary: str, text: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from liveagent.tasks import Context, Outcome, Preview, Task
-from liveagent.tasks.wipe.options import WipeOptions, find_faults, narrow
+from liveagent.tasks import Context, Outcome, Preview, Rest, Task
+from liveagent.tasks.wipe.options import WipeOptions, find_faults
+from liveagent.tasks.wipe.rest import find_rest
 
 if TYPE_CHECKING:
     from liveagent.events import JSON, Finding
@@ -26,8 +27,8 @@ class Wipe(Task):
     def faults(self, options: WipeOptions) -> Sequence[str]:
         return find_faults(options)
 
-    def resume(self, options: WipeOptions, begun: Mapping[str, Mapping[str, JSON]]) -> WipeOptions | None:
-        return narrow(options, begun)
+    def resume(self, machine: Machine, options: WipeOptions, begun: Mapping[str, Mapping[str, JSON]]) -> Rest | None:
+        return find_rest(machine.disks, options, begun)
 
     def refuse(self, host: Host, machine: Machine, options: WipeOptions) -> Sequence[Finding]:
         from liveagent.tasks.wipe import work

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
 
-from liveagent.events import JSON
 from liveagent.options import DISKS, FLAG, LIST, BadValue, Kind, choice, integer, option
 
 # What `method` may be, beside the technique's own name: a policy, which leaves the choice to the drive's facts.
@@ -132,22 +130,3 @@ def find_faults(options: WipeOptions) -> list[str]:
     if options.method == "quick" and options.verify not in (plain.verify, "none"):
         faults.append("liveagent.wipe.method=quick erases next to nothing, so there is nothing to verify")
     return faults
-
-
-def narrow(options: WipeOptions, begun: Mapping[str, Mapping[str, JSON]]) -> WipeOptions | None:
-    """The same for the disks that a wipe was broken off in, by what was noted of each; None where none can be named.
-
-    By serial: since then another disk may have got the name. Nothing is cleared beside the disks: whether all of the
-    others were erased is not known here.
-    """
-    words = [_name_again(name, str(noted.get("serial") or "")) for name, noted in begun.items()]
-    disks = tuple(word for word in words if word)
-    if not disks:
-        return None
-    return dataclasses.replace(options, disks=disks, clear_tpm=False, clear_bmc_log=False, clear_boot_entries=False)
-
-
-def _name_again(name: str, serial: str) -> str:
-    if name.startswith("loop"):
-        return f"/dev/{name}"
-    return f"serial:{serial}" if serial else ""

@@ -101,7 +101,9 @@ def run(context: Context, options: WipeOptions, patience: Patience | None = None
         extra = _clear(context, what, rows)
         data["also"].append({"what": what, "verdict": extra.verdict.value, "summary": extra.summary})
         context.finding(Finding(f"wipe.{what}", extra.verdict, what, extra.summary, extra.data))
-    certify.machine(data, started)
+    if not context.rest_of:
+        # The rest of a wipe knows of its own disks alone, and they have certificates of their own.
+        certify.machine(data, started)
     verdict = worst([Verdict(row["verdict"]) for row in rows])
     return Outcome(verdict, summarize(rows), data)
 

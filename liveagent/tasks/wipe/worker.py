@@ -27,6 +27,7 @@ from liveagent.tasks.wipe.marks import Marks
 from liveagent.tasks.wipe.options import WipeOptions
 from liveagent.tasks.wipe.passes import Overwrite, find_passed
 from liveagent.tasks.wipe.pattern import make_pattern
+from liveagent.tasks.wipe.rest import note_identity
 from liveagent.tasks.wipe.running import find_running, measure_anew
 from liveagent.tasks.wipe.select import Held
 from liveagent.tasks.wipe.technique import CLEAR, NONE, PURGE, Technique, find_exceptions
@@ -94,7 +95,8 @@ class Worker:
         started = time.monotonic()
         account, name = self.account, self.disk.name
         account.row["started"] = account.now()
-        self._context.part_started(name, {"technique": self._technique.name, "serial": self.disk.serial})
+        options = {"technique": self._technique.name, "serial": self.disk.serial}
+        self._context.part_started(name, options, note_identity(self.disk))
         try:
             with arm(self._context.host, self.disk, self._order.chosen.released) as answer:
                 if isinstance(answer, Refusal):

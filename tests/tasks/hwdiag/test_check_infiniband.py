@@ -71,6 +71,8 @@ def find(*ports: RdmaPort, **more: Any) -> list[Finding]:
         ({"width": 2, "rate": 100 * 10**9}, ["infiniband.width.split"]),
         ({"width": 12, "rate": 300 * 10**9, "generation": "EDR"}, []),
         ({"rate": 10**10, "generation": "SDR"}, ["infiniband.rate"]),
+        # A kernel calls a speed that it does not know SDR as well.
+        ({"rate": 10**10, "generation": "SDR", "model": "MT4131"}, ["infiniband.rate.unnamed"]),
         ({"rate": 2_500_000_000, "width": 1, "generation": "SDR"}, ["infiniband.width", "infiniband.rate"]),
         ({"counters": {"symbol_error": 10}}, []),
         ({"counters": {"symbol_error": 65535, "port_rcv_errors": 11}}, ["infiniband.errors"]),

@@ -106,6 +106,7 @@ def test_where_nothing_is_seen_of_drivers_none_is_missed() -> None:
 
 NONE = AerCount(0, {})
 SOME = AerCount(3, {"RxErr": 3})
+ADVISORY = AerCount(4000, {"NonFatalErr": 3998, "RxErr": 2})
 MANY = AerCount(4000, {"RxErr": 3999, "BadTLP": 1})
 
 
@@ -117,6 +118,7 @@ MANY = AerCount(4000, {"RxErr": 3999, "BadTLP": 1})
         (Aer(None, None, None), []),
         (Aer(SOME, NONE, NONE), ["pci.errors.few"]),
         (Aer(MANY, NONE, NONE), ["pci.errors.corrected"]),
+        (Aer(ADVISORY, NONE, NONE), ["pci.errors.few"]),
         (Aer(NONE, SOME, NONE), ["pci.errors.nonfatal"]),
         (Aer(NONE, SOME, SOME), ["pci.errors.fatal", "pci.errors.nonfatal"]),
     ],

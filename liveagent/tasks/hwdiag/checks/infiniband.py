@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from liveagent.events import Finding, Verdict
@@ -45,6 +46,12 @@ SLOW = Code(
     "a link stayed at the speed that every link begins with: cable or connector",
     "rate in sysfs; links begin at 2.5 Gbit/s a lane, SDR, and agree on a higher speed then",
 )
+UNNAMED = Code(
+    "infiniband.rate.unnamed",
+    Verdict.PASS,
+    "a link is at SDR, or at a speed that this kernel has no name for",
+    "the kernel prints SDR for a speed that it does not know (drivers/infiniband/core/sysfs.c, rate_show)",
+)
 ERRORS = Code(
     "infiniband.errors",
     Verdict.WARN,
@@ -74,6 +81,10 @@ def find(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
             yield from _find_errors(port, policy)
 
 
+# ConnectX-8, by its PCI device id (drivers/net/ethernet/mellanox/mlx5/core/main.c); older ones print MT and theirs.
+FIRST_WITH_XDR = 4131
+
+
 def _find_link(port: RdmaPort, sign: str) -> Iterator[Finding]:
     if port.physical and port.physical != "LinkUp":
         if sign:
@@ -91,9 +102,17 @@ def _find_link(port: RdmaPort, sign: str) -> Iterator[Finding]:
         else:
             summary = f"{_words(port)}, of {FULL_WIDTH} lanes; look at cable, connector and switch port"
             yield NARROW.found(port.label, summary, width=port.width, possible=FULL_WIDTH)
-    if port.generation == "SDR":
+    if port.generation == "SDR" and not is_before_xdr(port.model):
+        yield UNNAMED.found(port.label, f"{_words(port)}, or at a speed that this kernel has no name for")
+    elif port.generation == "SDR":
         summary = f"{_words(port)}, the speed that links begin with; look at cable, connector and switch port"
         yield SLOW.found(port.label, summary, rate=port.rate, generation=port.generation)
+
+
+def is_before_xdr(model: str) -> bool:
+    """Whether every speed of an adapter has a name in the kernels that know it: mlx4 and mlx5 up to NDR. Pure."""
+    match = re.fullmatch(r"MT(\d{1,6})", model, re.ASCII)
+    return match is not None and int(match[1]) < FIRST_WITH_XDR
 
 
 def _words(port: RdmaPort) -> str:
@@ -128,4 +147,4 @@ def _find_errors(port: RdmaPort, policy: Policy) -> Iterator[Finding]:
         yield ERRORS.found(port.label, summary, **broken, threshold=most)
 
 
-CHECKS = (Check((DOWN, UNUSED, UNMANAGED, NARROW, SPLIT, SLOW, ERRORS, FLAPS), find),)
+CHECKS = (Check((DOWN, UNUSED, UNMANAGED, NARROW, SPLIT, SLOW, UNNAMED, ERRORS, FLAPS), find),)

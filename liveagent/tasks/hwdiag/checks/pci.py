@@ -95,6 +95,10 @@ def _judge(device: PciDevice, link: Link, above: PciDevice, port: Link, rests: b
             yield LINK_WIDTH.found(where, summary, width=link.width, possible=lanes)
 
 
+# PCI Express Base Specification, 6.2.3.2.4; the kernel's name in aer_dev_correctable.
+ADVISORY = "NonFatalErr"
+
+
 def find_errors(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
     """What devices reported; the kernel's log has the same, and says here what these counters do not."""
     for device in inventory.pci:
@@ -107,7 +111,8 @@ def find_errors(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
             yield _say(NONFATAL, device, device.aer.nonfatal, words)
         if device.aer.corrected and device.aer.corrected.total:
             most = policy.limit(CORRECTED_COUNT, device.model)
-            is_many = device.aer.corrected.total > most
+            # An advisory one is a request that the device does not know, such as a driver's probe: no bad link's doing.
+            is_many = device.aer.corrected.total - device.aer.corrected.kinds.get(ADVISORY, 0) > most
             words = "corrected errors" + ("; reseat it, look at riser and slot" if is_many else "")
             yield _say(CORRECTED if is_many else FEW, device, device.aer.corrected, words, threshold=most)
 
