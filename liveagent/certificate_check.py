@@ -36,6 +36,8 @@ def parse_certificate(text: str) -> dict[str, Any] | str:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
+        if text.lstrip().lower().startswith(("<!doctype", "<html")):
+            return "is a page: certificate.json beside it is what can be checked"
         return f"is not JSON: {error}"
     if not isinstance(document, dict) or document.get("kind") not in tuple(REQUIRED):
         return "is JSON, and no certificate of a disk or of a machine"

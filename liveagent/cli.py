@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +16,11 @@ import click
 
 from liveagent import __version__
 from liveagent.bus import Unanswered
-from liveagent.command.group import Commands
+from liveagent.command.group import Commands, RunCommand
 from liveagent.events import EXIT_STATUS, EXIT_USAGE, Verdict
 from liveagent.host import Host
 
 if TYPE_CHECKING:
-    from liveagent.machine import Machine
     from liveagent.places import Places
     from liveagent.plan import Plan
     from liveagent.tasks import Preview
@@ -51,9 +51,13 @@ class Shell:
 
 def tell(text: str, err: bool = True) -> None:
     """Lines for a person, clean of what moves a terminal: stdout belongs to what was asked for."""
-    from liveagent.report.lines import clean
+    from liveagent.report.lines import clean, fold
 
-    click.echo("\n".join(clean(line) for line in text.split("\n")), err=err)
+    stream = sys.stderr if err else sys.stdout
+    width = shutil.get_terminal_size().columns - 1 if stream.isatty() else 0
+    lines = [clean(line) for line in text.split("\n")]
+    folded = [part for line in lines for part in (fold(line, width) if 0 < width < len(line) else [line])]
+    click.echo("\n".join(folded), err=err)
 
 
 def fail(text: str, status: int = EXIT_ERROR) -> NoReturn:
@@ -115,6 +119,7 @@ def run() -> None:
 
 @main.command(
     name="run",
+    cls=RunCommand,
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
     options_metavar="[OPTIONS] [--OPTION VALUE …]",
 )
@@ -143,9 +148,9 @@ def run_command(
     Where the service runs, it has them and this command watches: Ctrl-C leaves, and `liveagent attach` comes back.
     Elsewhere they run in this command, and Ctrl-C stops them.
 
-    The options of a task are given as --OPTION VALUE (see `liveagent show TASK`), or as --TASK.OPTION VALUE where
-    several tasks have one of that name. A destructive task shows what it would erase and asks for this machine's
-    serial to be typed.
+    The options of a task are given as --OPTION VALUE (see `liveagent run TASK --help`), or as --TASK.OPTION VALUE where
+    several tasks have one of that name: `liveagent run wipe --disks SERIAL`, `liveagent run hwdiag,wipe`. A destructive
+    task shows what it would erase and asks for this machine's serial to be typed.
     """
     from liveagent.command import run as command
 
@@ -324,7 +329,7 @@ def report(shell: Shell, name: str, as_json: bool, html: str) -> None:
 
 
 @main.command()
-@click.argument("certificate", metavar="CERTIFICATE", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("certificate", metavar="CERTIFICATE|RUN", type=click.Path(path_type=Path))
 @click.option("--signers", default="", metavar="FILE", help="Those who may sign (an OpenSSH allowed-signers file).")
 @click.option("--unsigned", is_flag=True, help="Look at the contents of one that is not signed.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON on stdout.")
@@ -337,6 +342,8 @@ def report(shell: Shell, name: str, as_json: bool, html: str) -> None:
 @click.pass_obj
 def verify(shell: Shell, /, certificate: Path, **given: Any) -> None:
     """Check a certificate's signature and contents, or countersign it.
+
+    CERTIFICATE is certificate.json, a disk's own, or the directory that has them; RUN is a run of this machine.
 
     Exit status 0: it is as it was signed, and agrees with itself (what became of the disks is what it says); 1: it
     was altered, is not signed, is signed by nobody that is known, or contradicts itself; 2: it cannot be read.
@@ -377,18 +384,3 @@ def daemon(shell: Shell) -> None:
 
     logging.getLogger().setLevel(logging.INFO)
     sys.exit(Daemon(shell.host, shell.places, shell.config, os.environ).run())
-
-
-def ask_for_serial(machine: Machine, previews: Sequence[Preview]) -> None:
-    """Have a person type the machine's serial, or leave."""
-    for preview in previews:
-        if preview.serious:
-            tell(preview.serious)
-    identity = machine.identity
-    names = {"serial": identity.serial, "UUID": identity.uuid, "host name": identity.hostname}
-    what, word = next(((what, name) for what, name in names.items() if name), ("name", "this machine"))
-    if not sys.stdin.isatty():
-        fail("this destroys data: there is no terminal to ask on, so say --yes", EXIT_USAGE)
-    typed = click.prompt(f"Type this machine's {what}, {word}, to go on", default="", show_default=False, err=True)
-    if typed.strip() != word:
-        fail("that is not it; nothing was touched", EXIT_STATUS[Verdict.CANCELLED])

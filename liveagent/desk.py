@@ -12,7 +12,7 @@ from typing import Callable
 from liveagent.bootnote import KeptDocument
 from liveagent.engine import Cancel, make_run_id
 from liveagent.events import JSON
-from liveagent.host import Host
+from liveagent.host import Cancelled, Host
 from liveagent.lock import Busy, Keep, Lock
 from liveagent.machine import probe_machine
 from liveagent.order import BadOrder, Order, decode_order
@@ -147,11 +147,16 @@ class Desk:
             environment = {**self._environment, **read_environment(self._host)} if order.as_booted else {}
             request = order.request(self._host.cancelled_by(cancel), self._config, environment, self._say, self._kept)
             plan = make_plan(request, Registry(self._host), at_boot=False)
-            machine = probe_machine(self._host.cancelled_by(cancel))
+            # To its end also where it is cancelled meanwhile: the run then has a record that says so.
+            machine = probe_machine(self._host)
             session = Session(self._host, self._places, machine, self._say, self._watchers, cancel, beat=self._beat)
             self._underway.write(Begun(run, order))
             self.turns = True
             ended = session.run_held(plan, request, run, keep)
+        except Cancelled:
+            self._failed[run] = "cancelled before it was known what to run; nothing was run"
+            self._own.discard(run)
+            return
         except Exception as error:  # it is said to the one who waits for the run, and the service goes on
             log.error("Failed to carry out run %s", run, exc_info=error)
             known = f"what was done stands in {self._places.runs / run}" if self.turns else "nothing was run"

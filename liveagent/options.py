@@ -123,6 +123,14 @@ def parse_list(word: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in word.split(",") if part.strip())
 
 
+def parse_disks(word: str) -> tuple[str, ...]:
+    """A list that names something. Raises BadValue for commas alone."""
+    words = parse_list(word)
+    if not words:
+        raise BadValue(f"{word!r} names no disk")
+    return words
+
+
 def parse_url(word: str) -> str:
     url = word.strip()
     shown = repr(scrub_url(url))
@@ -153,7 +161,7 @@ FLAG = Kind("yes|no", parse_flag, ("yes", "no"))
 SIZE = Kind("size", parse_size)
 DURATION = Kind("duration", parse_duration)
 LIST = Kind("list", parse_list)
-DISKS = Kind("list", parse_list, names_disks=True)
+DISKS = Kind("list", parse_disks, names_disks=True)
 URL = Kind("URL", parse_url)
 URLS = Kind("URL[,URL…]", parse_urls)
 

@@ -118,6 +118,9 @@ def decode_order(text: str) -> Order:
         for names in settings.values()
     ):
         raise BadOrder("an order has tasks (text), as_booted (true or false), settings (texts by name, by section)")
+    empty = [f"{section}.{name}" for section, names in settings.items() for name, value in names.items() if not value]
+    if empty:
+        raise BadOrder(f"{', '.join(empty)}: empty; say what it is, or leave it out")
     if bool(tasks) == as_booted:
         raise BadOrder("an order names the tasks to run, or says as_booted")
     return Order(tasks, as_booted, settings)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from liveagent.boot import CMDLINE, Request
+from liveagent.boot import BY_HAND, CMDLINE, Request
 from liveagent.cmdline import CUT_AT
 from liveagent.events import JSON, Finding
 from liveagent.options import Fault, Setting, encode_options, parse_options, render_names, suggest
@@ -147,7 +147,8 @@ def _origin(request: Request, name: str) -> str:
 def _unknown(name: str, origin: str, registry: Registry) -> Fault:
     known = registry.names()
     shown = name if NAME.fullmatch(name) else ascii(name)
-    message = f"SPEEDISO: there is no task {shown}{suggest(name, known)}; known: {render_names(known)}"
+    word = "" if origin == BY_HAND else "SPEEDISO: "
+    message = f"{word}there is no task {shown}{suggest(name, known)}; known: {render_names(known)}"
     return Fault(UNKNOWN_WORD, origin, message)
 
 

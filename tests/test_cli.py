@@ -12,6 +12,8 @@ from typing import Callable
 
 import pytest
 
+from liveagent.host import Host
+from liveagent.machine.dmi import probe_identity
 from tests.conftest import MakeLoop
 
 MIB = 1024 * 1024
@@ -124,18 +126,27 @@ def test_without_a_terminal_it_needs_yes(command: Command, make_loop: MakeLoop) 
 
 
 @pytest.mark.loop
-@pytest.mark.parametrize("typed", ["", "yes", "wrong-serial"])
-def test_the_serial_must_be_typed(command: Command, make_loop: MakeLoop, tmp_path: Path, typed: str) -> None:
-    """On a terminal the machine's serial is asked for; anything else wipes nothing."""
+@pytest.mark.parametrize(
+    ("ahead", "typed"),
+    [(b"", b"yes\n"), (b"", b"wrong-serial\n"), (b"", b"\n\n\x04"), (b"SERIAL\n", b"\x04")],
+    ids=["yes", "another", "enter", "before the question"],
+)
+def test_the_serial_must_be_typed(
+    command: Command, make_loop: MakeLoop, tmp_path: Path, ahead: bytes, typed: bytes
+) -> None:
+    """On a terminal the machine's serial is asked for; anything else, and what was typed before, wipes nothing."""
     device = make_loop(8 * MIB, MARK)
+    names = probe_identity(Host())
+    word = names.serial or names.uuid or names.hostname or "this machine"
     master, slave = pty.openpty()
     argv = [sys.executable, "-m", "liveagent", "--state", str(tmp_path / "state"), "run", "wipe", "--disks", device]
     process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env={**os.environ, "TERM": "xterm"})
     os.close(slave)
+    os.write(master, ahead.replace(b"SERIAL", word.encode()))
     shown = b""
     while b"to go on" not in shown:
         shown += os.read(master, 4096)
-    os.write(master, typed.encode() + b"\n")
+    os.write(master, typed)
     try:
         while data := os.read(master, 4096):
             shown += data
@@ -145,6 +156,37 @@ def test_the_serial_must_be_typed(command: Command, make_loop: MakeLoop, tmp_pat
     os.close(master)
     assert b"nothing was touched" in shown and b"will be lost" in shown
     assert backing(device).read_bytes()[: len(MARK)] == MARK
+
+
+@pytest.mark.loop
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--disks", ""], "--disks is empty"),
+        (["--disks="], "--disks is empty"),
+        (["--except="], "--except is empty"),
+        (["--disks"], "--disks needs a value"),
+        (["--disks", "--method", "clear"], "--disks needs a value"),
+        (["--disks", ","], "names no disk"),
+    ],
+)
+def test_no_disk_is_not_all_disks(command: Command, words: list[str], said: str) -> None:
+    """A script's variable that nobody set is a fault, and never the default."""
+    done = command("run", "wipe", "--yes", *words)
+    assert done.returncode == 2 and said in done.stderr
+
+
+def test_what_is_refused_is_not_asked_about(command: Command) -> None:
+    """Nothing would be left to do: it is said at once, and no run begins."""
+    done = command("run", "wipe", "--disks", "no-such-disk")
+    assert done.returncode == 4 and "there is no disk no-such-disk" in done.stderr and "--yes" not in done.stderr
+
+
+def test_help_of_a_task(command: Command) -> None:
+    """Its options are where one looks for them."""
+    text = command("run", "wipe", "--help").stdout
+    assert "Options of wipe" in text and "--except list" in text
+    assert "Options of" not in command("run", "--help").stdout
 
 
 FAULTS = [

@@ -1,4 +1,4 @@
-"""The group of all commands."""
+"""The group of all commands, and what is special about one of them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,26 @@ class Commands(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             from liveagent.options import suggest
+            from liveagent.tasks import BUILT_IN
 
             near = suggest(args[0], self.list_commands(ctx))
+            if args[0] in BUILT_IN:
+                near = f"; `liveagent run {args[0]}` runs it"
             raise click.UsageError(f"{error.message.rstrip('.')}{near}", ctx) from None
+
+
+class RunCommand(click.Command):
+    """`run`, whose help has the options of the tasks that stand beside --help as well."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta["words"] = list(args)
+        return super().parse_args(ctx, args)
+
+    def get_help(self, ctx: click.Context) -> str:
+        from liveagent.command.show import render_options
+
+        words = [word for word in ctx.meta.get("words", ()) if not word.startswith("-")]
+        # Where there is no shell, as for the manual, no task was asked about.
+        names = words[0].split(",") if words and ctx.obj else []
+        more = [render_options(ctx.obj.host, name) for name in names]
+        return "\n\n".join(filter(None, [super().get_help(ctx), *more]))

@@ -14,12 +14,13 @@ from liveagent.boot import BY_HAND, Request, Sections
 from liveagent.bootnote import KeptDocument
 from liveagent.bus import MARK as BUS_MARK
 from liveagent.command import runs
+from liveagent.command.confirm import ask_for_serial
 from liveagent.engine import Cancel
 from liveagent.events import EXIT_STATUS, EXIT_USAGE, Result, Verdict, exit_status, worst
 from liveagent.host import CommandError, Host
-from liveagent.lock import Busy
+from liveagent.lock import Busy, Lock
 from liveagent.machine import Machine, probe_machine
-from liveagent.options import Fault, Setting, is_url, make_name, rows, suggest
+from liveagent.options import FLAG, Fault, Setting, is_url, make_name, rows, suggest
 from liveagent.order import Order
 from liveagent.plan import Plan, make_plan
 from liveagent.report.record import Reader
@@ -72,19 +73,38 @@ def run(shell: cli.Shell, given: Given, how: How) -> int:
         cli.tell(f"note: {notice}")
     if plan.faults or not plan.steps:
         return _tell_faults(plan, how.as_json)
+    _tell_origins(plan, request)
     if how.dry_run:
         return _dry_run(shell, plan, how.as_json)
+    holder = Lock(shell.places.runtime).holder() if os.geteuid() == 0 else None
+    if holder:
+        # Before anything is asked of a person; who asks for the lock is told again.
+        cli.fail(str(Busy(holder)))
+    if sys.stderr.isatty():
+        cli.tell("looking at this machine …")
     machine = probe_machine(shell.host)
     if plan.is_destructive and not how.yes and shell.host.is_real:
-        # Also where every disk is refused now: the run looks again, and might find one that is not.
-        cli.ask_for_serial(machine, cli.show_previews(shell, plan, err=True))
+        previews = cli.show_previews(shell, plan, err=True)
+        if all(preview.verdict is Verdict.REFUSED and not preview.serious for preview in previews):
+            cli.fail("nothing is left to do, and nothing was touched", EXIT_STATUS[Verdict.REFUSED])
+        ask_for_serial(machine, previews)
     client = find_service(shell)
     if client:
         # By name, as shown and confirmed: what the service would find now could be another word.
-        return hand_in(client, dataclasses.replace(order, tasks=plan.word, as_booted=False), how)
+        return hand_in(shell, client, dataclasses.replace(order, tasks=plan.word, as_booted=False), how)
     if how.detach:
         cli.fail("there is no service to leave it to (systemctl status liveagent); without --detach it runs here")
     return _carry_out(shell, plan, request, machine, how.as_json)
+
+
+def _tell_origins(plan: Plan, request: Request) -> None:
+    """Options that were not typed: the boot's count as well, and are not what `show` calls the default."""
+    for step in plan.steps:
+        shown = {row.name for row in rows(step.task.Options) if not row.secret}
+        for name, setting in request.sections.get(step.task.name, {}).items():
+            if setting.origin != BY_HAND and setting.value and name in shown:
+                option = f"--{name.replace('_', '-')}"
+                cli.tell(f"note: {option} {setting.value} is from the {setting.origin}; typed, it is another")
 
 
 def make_order(given: Given, registry: Registry) -> tuple[Order, list[Fault]]:
@@ -132,7 +152,7 @@ def find_service(shell: cli.Shell) -> Client | None:
         return None
 
 
-def hand_in(client: Client, order: Order, how: How) -> int:
+def hand_in(shell: cli.Shell, client: Client, order: Order, how: How) -> int:
     """Have the service run it, and watch; who leaves leaves the run alone."""
     from liveagent.bus.client import NoDaemon
 
@@ -158,6 +178,8 @@ def hand_in(client: Client, order: Order, how: How) -> int:
         cli.fail(str(error))
     if how.as_json:
         cli.print_json(dict(document))
+    else:
+        cli.tell(f"`liveagent report` shows this again; the record of this run is in {shell.places.runs / run}")
     return exit_status(Result.decode(document))
 
 
@@ -181,16 +203,31 @@ def parse_extra(extra: Sequence[str], names: Sequence[str], registry: Registry) 
             every = sorted({option for options in known.values() for option in options})
             message = f"--{word}: no such option{suggest(name, every)}; `liveagent show TASK` lists them"
             faults.append(Fault("plan.option.unknown", BY_HAND, message))
+        if value is None and not _is_flag(registry, owners, name):
+            faults.append(Fault("plan.option.value", BY_HAND, f"--{word} needs a value"))
+            continue
+        if value == "":
+            # Of a script's variable that nobody set; what it leaves out would be taken for the default, all disks.
+            faults.append(Fault("plan.option.value", BY_HAND, f"--{word} is empty; say what it is, or leave it out"))
+            continue
         for owner in owners:
             settings = sections.setdefault(owner, {})
             if name in settings and settings[name].value != value:
                 message = f"--{word} is given twice, with different values; say it once"
                 faults.append(Fault("plan.option.twice", BY_HAND, message))
-            settings[name] = Setting(value, BY_HAND)
+            settings[name] = Setting("1" if value is None else value, BY_HAND)
     return sections, faults
 
 
-def _pairs(extra: Sequence[str], faults: list[Fault]) -> Iterator[tuple[str, str]]:
+def _is_flag(registry: Registry, owners: Iterable[str], name: str) -> bool:
+    """Whether an option is one that is on without a value, of whichever task has it."""
+    tasks = [registry.find(owner) for owner in owners]
+    kinds = [row.kind for task in tasks if isinstance(task, Task) for row in rows(task.Options) if row.name == name]
+    return all(kind is FLAG for kind in kinds)
+
+
+def _pairs(extra: Sequence[str], faults: list[Fault]) -> Iterator[tuple[str, str | None]]:
+    """Options as typed, with their values; None where none follows."""
     rest = list(extra)
     while rest:
         word = rest.pop(0)
@@ -198,11 +235,10 @@ def _pairs(extra: Sequence[str], faults: list[Fault]) -> Iterator[tuple[str, str
             faults.append(Fault("plan.option.word", BY_HAND, f"{word!r} is no option; options are --OPTION VALUE"))
             continue
         name, equals, value = word[2:].partition("=")
-        if not equals and rest and not rest[0].startswith("--"):
-            value = rest.pop(0)
-        elif not equals:
-            value = "1"  # a flag
-        yield name, value
+        if equals:
+            yield name, value
+        else:
+            yield name, rest.pop(0) if rest and not rest[0].startswith("--") else None
 
 
 def _tell_faults(plan: Plan, as_json: bool) -> int:

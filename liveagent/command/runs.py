@@ -93,6 +93,8 @@ def cancel(shell: cli.Shell, name: str) -> None:
 
 def attach(records: Records, run: str) -> int:
     """Show a run from its beginning until it ends; the exit status is the run's."""
+    if not records.is_on(run):
+        cli.tell(f"run {run} has ended; this is what it was")
     try:
         result = follow(records, run, "Ctrl-C leaves, and the run goes on; `liveagent cancel` stops it")
     except KeyboardInterrupt:

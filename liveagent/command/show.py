@@ -6,6 +6,7 @@ import click
 
 from liveagent import cli
 from liveagent.events import EXIT_USAGE
+from liveagent.host import Host
 from liveagent.options import rows, suggest
 from liveagent.tasks import Registry, Task, Unusable
 
@@ -36,6 +37,26 @@ def show(shell: cli.Shell, name: str, as_json: bool) -> None:
     for table in task.tables():
         click.echo(f"\n{table.title}:\n")
         cli.print_table(table.columns, table.rows)
+
+
+def render_options(host: Host, name: str) -> str:
+    """The options of a task as a section of a help text; "" where there is no such task."""
+    task = Registry(host).find(name)
+    if not isinstance(task, Task):
+        return ""
+    formatter = click.HelpFormatter(max_width=100)
+    with formatter.section(f"Options of {name} ({task.summary})"):
+        formatter.write_dl(
+            [
+                (
+                    f"--{row.name.replace('_', '-')} {row.kind.name}",
+                    f"{row.help} (default: {row.default_text or 'none'})",
+                )
+                for row in rows(task.Options)
+            ]
+            or [("none", "")]
+        )
+    return formatter.getvalue().rstrip()
 
 
 def _find(shell: cli.Shell, name: str) -> Task:

@@ -29,6 +29,13 @@ SIGNERS = "/etc/liveagent/certificate_signers"
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,250}")
 
 
+def find_certificate(runs: Path, given: Path) -> Path:
+    """The file that is meant: itself, the machine's in a directory, or the machine's of a run."""
+    if not given.exists() and len(given.parts) == 1 and (runs / given).is_dir():
+        given = runs / given
+    return given / "certificate.json" if given.is_dir() else given
+
+
 def make_validation_path(certificate: Path) -> Path:
     """`certificate.validation.json` beside `certificate.json`."""
     return certificate.with_name(f"{certificate.stem}.validation.json")
@@ -97,6 +104,7 @@ def run(shell: cli.Shell, certificate: Path, given: Given) -> int:
     """Check a certificate, or countersign it; the exit status."""
     if given.fault:
         cli.fail(given.fault, EXIT_USAGE)
+    certificate = find_certificate(shell.places.runs, certificate)
     files, verified = _check(shell, certificate, given)
     if given.name:
         return _countersign(shell, certificate, files, verified, given)

@@ -44,7 +44,7 @@ TALL = 40
 
 def render(view: View, width: int, height: int, now: float, hint: str = "") -> Group:
     """The screen: at most `height` lines of at most `width` columns. `now` is in seconds since the epoch."""
-    head = _render_head(view, width, now)
+    head = _render_head(view, width, now) if view.run else [Text("the service looks at this machine …"), _rule(width)]
     room = max(0, height - len(head) - bool(hint))
     body = _render_end(view, width, room) if view.verdict else _render_running(view, width, room)
     lines = [*head, *body]

@@ -13,7 +13,7 @@ from liveagent.events import JSON, Verdict
 from liveagent.host import Cancelled, Host, NotRecorded
 from liveagent.machine import Machine
 from liveagent.machine.ata import AtaSanitizeState
-from liveagent.machine.disks import Disk
+from liveagent.machine.disks import Disk, Transport
 from liveagent.machine.drive import Drive, probe_drive
 from liveagent.machine.nvme import SanitizeState
 from liveagent.machine.raid import RaidSurvey, describe_volume, probe_raid
@@ -198,13 +198,19 @@ def can_be_blind(held: Held, drive: Drive, psid: str) -> bool:
 # -- as people and programs see it ------------------------------------------------------------------
 
 
-def render_preview(decision: Decision, more: Sequence[str]) -> Preview:
-    """Every disk, with what would be done to it or why nothing would; `more` is what else would be done."""
+def render_preview(decision: Decision, more: Sequence[str], disks: Sequence[Disk] = ()) -> Preview:
+    """Every disk, with what would be done to it or why nothing would; `more` is what else would be done.
+
+    `disks` are all that the machine has: those that nobody named are said to be left alone.
+    """
     orders, selection = decision.orders, decision.selection
     nothing = "nothing: the whole task is refused, see below" if selection.faults else ""
     rows = [_row(order.disk, nothing or order.text, order.drive.volume) for order in orders]
     rows += [_row(held.disk, f"REFUSED: {held.text}") for held in selection.refused]
     rows += [_row(held.disk, f"left out: {held.text}") for held in selection.skipped]
+    named = {order.disk.name for order in orders} | {one.disk.name for one in (*selection.refused, *selection.skipped)}
+    others = [disk for disk in disks if disk.name not in named and disk.transport is not Transport.LOOP]
+    rows += [_row(disk, "left alone: not named") for disk in others if not selection.faults]
     rows += [("", "", "", "", "", f"REFUSED: {fault.text}") for fault in selection.faults]
     for disk in decision.raid.physical:
         place = f"{disk.controller} {disk.slot}".strip()

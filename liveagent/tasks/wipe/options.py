@@ -73,9 +73,10 @@ def parse_psids(word: str) -> tuple[tuple[str, str], ...]:
 @dataclasses.dataclass(frozen=True)
 class WipeOptions:
     disks: tuple[str, ...] = option(
-        Kind("list", LIST.parse, ("all",), names_disks=True),
+        Kind("list", DISKS.parse, ("all",), names_disks=True),
         ("all",),
-        "which: all, or names, /dev paths, by-id names, serials, serial: wwn: model: size: kind: slot:",
+        "which: all, or a list of serials, names, /dev paths, by-id names; also serial:S wwn:W model:GLOB size:>=1TB "
+        "kind:nvme slot:3",
     )
     except_: tuple[str, ...] = option(DISKS, (), "which of those to leave alone, in the same terms")
     release: tuple[str, ...] = option(

@@ -55,7 +55,8 @@ def refuse(machine: Machine, options: WipeOptions) -> Sequence[Finding]:
 
 def preview(host: Host, machine: Machine, options: WipeOptions) -> Preview:
     """Every disk, with what would be done to it or why nothing would."""
-    return render_preview(decide(host, machine, options), [PLANS[what](host) for what in wanted_extras(options)])
+    more = [PLANS[what](host) for what in wanted_extras(options)]
+    return render_preview(decide(host, machine, options), more, machine.disks)
 
 
 def wanted_extras(options: WipeOptions) -> list[str]:
