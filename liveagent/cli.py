@@ -60,6 +60,12 @@ def tell(text: str, err: bool = True) -> None:
     click.echo("\n".join(folded), err=err)
 
 
+def tell_look() -> None:
+    """To a person who waits: a server with many disks takes its time."""
+    if sys.stderr.isatty():
+        tell("looking at this machine …")
+
+
 def fail(text: str, status: int = EXIT_ERROR) -> NoReturn:
     tell(f"liveagent: {text}")
     sys.exit(status)

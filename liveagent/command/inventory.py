@@ -11,6 +11,7 @@ from liveagent.report.inventory import list_sections
 
 def show_inventory(shell: cli.Shell, as_json: bool) -> None:
     """Every part of this machine."""
+    cli.tell_look()
     document = probe_inventory(shell.host).encode()
     if as_json:
         cli.print_json(document)

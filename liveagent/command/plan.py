@@ -42,6 +42,7 @@ def _show_plan(shell: cli.Shell, made: Plan) -> None:
     if not made.steps:
         _say("idle: this boot asks for no task; the system would stay up with SSH")
         return
+    cli.tell_look()
     cli.show_previews(shell, made, err=False)
     if made.is_destructive and not _is_live(shell):
         _say(

@@ -80,8 +80,7 @@ def run(shell: cli.Shell, given: Given, how: How) -> int:
     if holder:
         # Before anything is asked of a person; who asks for the lock is told again.
         cli.fail(str(Busy(holder)))
-    if sys.stderr.isatty():
-        cli.tell("looking at this machine …")
+    cli.tell_look()
     machine = probe_machine(shell.host)
     if plan.is_destructive and not how.yes and shell.host.is_real:
         previews = cli.show_previews(shell, plan, err=True)
@@ -253,6 +252,7 @@ def _tell_faults(plan: Plan, as_json: bool) -> int:
 
 def _dry_run(shell: cli.Shell, plan: Plan, as_json: bool) -> int:
     """What would be done; stdout has it as a table, or as one JSON document."""
+    cli.tell_look()
     previews = cli.show_previews(shell, plan, err=as_json)
     verdict = worst(preview.verdict for preview in previews)
     if as_json:
