@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ from liveagent.machine.ethernet import (
     parse_settings,
     probe_interfaces,
 )
-from liveagent.machine.look import Look
+from liveagent.machine.look import Look, Why
+from tests.machine.bench import Bench, Hangs
 
 
 def read(corpus: Path, name: str) -> str:
@@ -134,3 +136,31 @@ def test_this_machine() -> None:
     for nic in found.values():
         assert nic.id and (nic.mtu is None or nic.mtu > 0)
         assert not nic.bus or nic.driver
+
+
+@pytest.mark.corpus
+def test_one_of_two_hundred_hangs(tmp_path: Path, corpus: Path) -> None:
+    """The others are complete, and the one is there, with what the kernel knows of it."""
+    for number in range(200):
+        below = tmp_path / f"sys/class/net/eth{number}"
+        (below / "device").mkdir(parents=True)
+        (below / "address").write_text(f"52:54:00:00:00:{number:02x}\n")
+        (below / "type").write_text("1\n")
+        (below / "carrier").write_text("1\n")
+    said = {(): read(corpus, "ne-eth0-settings.txt"), ("-i",): read(corpus, "ne-eth0-driver.txt")}
+
+    def answer(argv: Sequence[str]) -> str:
+        program, *flags, name = argv
+        if program != "ethtool":
+            raise LookupError(program)
+        if name == "eth117":
+            raise Hangs
+        return said[tuple(flags)]
+
+    look = Look(Bench(tmp_path, answer))
+    found = probe_interfaces(look)
+    assert len(found) == 200 and len({nic.id for nic in found}) == 200
+    silent = [nic for nic in found if nic.port != "Twisted Pair"]
+    assert [(nic.name, nic.mac, nic.carrier) for nic in silent] == [("eth117", "52:54:00:00:00:75", True)]
+    assert {nic.speed_max_mbit for nic in found} == {10000, None}
+    assert ("nics.eth117", Why.NO_ANSWER) in [(note.part, note.why) for note in look.missing]
