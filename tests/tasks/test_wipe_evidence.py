@@ -14,6 +14,8 @@ import pytest
 import liveagent
 from liveagent.certificate import make_digest, render
 from liveagent.certificate_check import list_disagreements, list_problems
+from liveagent.machine.disks import Transport
+from liveagent.report.certificate_page import render_certificate
 from liveagent.tasks.wipe.evidence import (
     LISTED,
     make_certificate_names,
@@ -21,6 +23,7 @@ from liveagent.tasks.wipe.evidence import (
     make_machine_certificate,
     make_media_type,
 )
+from liveagent.tasks.wipe.work import list_not_named
 from tests.tasks.rows import (
     LABELS,
     MACHINE,
@@ -34,6 +37,7 @@ from tests.tasks.rows import (
     make_plate,
     make_untouched,
 )
+from tests.tasks.test_wipe_select import make_disk as choosable
 
 SCHEMA = json.loads((Path(liveagent.__file__).parent / "schemas" / "certificate.json").read_text())
 KEY = {"fingerprint": "SHA256:abc", "origin": "the file /run/key", "from_image": False, "note": "", "trouble": ""}
@@ -236,3 +240,15 @@ def test_the_machine_names_its_disks_certificates() -> None:
     assert lines["WWZ0K7L"] == {
         "file": "certificate-WWZ0K7L.json", "sha256": make_digest(texts["certificate-WWZ0K7L.json"]),
     }  # fmt: skip
+
+
+def test_disks_that_nobody_named_are_named() -> None:
+    """Who reads that the one disk which was to be erased is, shall not think that the server has no other."""
+    disks = [choosable("sda"), choosable("sdb", serial="WD-B"), choosable("loop0", transport=Transport.LOOP)]
+    others = list_not_named(disks, ["sda"])
+    assert others == ["/dev/sdb ST4000NM0035 WD-B"]
+    document, texts = make_machine([make_erased()], not_named=others)
+    assert document["not_named"] == others and document["status"] == "erased"
+    check_schema(document)
+    page = render_certificate(document, {name[:-5]: json.loads(text) for name, text in texts.items()})
+    assert "Not named, and left as they are" in page and "WD-B" in page

@@ -261,7 +261,7 @@ def make_machine_certificate(
     started: str,
     finished: str,
 ) -> dict[str, JSON]:
-    """The certificate of the server: every disk that was seen, and what of the rest was asked for.
+    """The certificate of the server: every disk that was asked for or left out, and by name those that nobody named.
 
     `data` is the wipe's own; `disk_certificates` are the exact texts of the disks' certificates by name.
     """
@@ -289,6 +289,7 @@ def make_machine_certificate(
         "also": list(data.get("also") or ()),
         "raid": {name: list(raid.get(name) or ()) for name in ("controllers", "physical", "unlisted")},
         "not_measured": list(data.get("not_measured") or ()),
+        "not_named": list(data.get("not_named") or ()),
         "people": make_people(labels, agent, finished),
         "validation": dict(PENDING),
         "signature": describe_signature(key, MACHINE),

@@ -13,7 +13,7 @@ from liveagent import __version__
 from liveagent.events import JSON, Finding, Verdict, render_time, worst
 from liveagent.host import Cancelled, CommandError, Host
 from liveagent.machine import Machine, probe_machine
-from liveagent.machine.disks import Transport
+from liveagent.machine.disks import Disk, Transport
 from liveagent.machine.drive import ASKED
 from liveagent.machine.stack import probe_layers
 from liveagent.report.lines import render_duration
@@ -91,6 +91,7 @@ def run(context: Context, options: WipeOptions, patience: Patience | None = None
     data: dict[str, JSON] = {
         "disks": rows,
         "not_measured": list(find_not_measured(orders)),
+        "not_named": list_not_named(context.machine.disks, [row["name"] for row in rows]),
         "dismantled": dismantled,
         "also": [],
         "raid": encode_raid(decision.raid),
@@ -197,6 +198,12 @@ def find_not_measured(orders: Sequence[Order]) -> Iterator[str]:
             yield f"{disk.label}: whether sectors are hidden from this system is not known (HPA, DCO)"
         if disk.transport is Transport.MMC or (drive.nvme and drive.nvme.rpmb):
             yield f"{disk.label}: a replay protected area (RPMB), which nobody can erase without its key"
+
+
+def list_not_named(disks: Sequence[Disk], named: Sequence[JSON]) -> list[str]:
+    """The disks that nobody asked for, and that are left as they are: whoever reads of one disk should know of them."""
+    others = (disk for disk in disks if disk.name not in named and disk.transport is not Transport.LOOP)
+    return [" ".join(filter(None, (disk.path, disk.model, disk.serial))) for disk in others]
 
 
 def make_workers(context: Context, orders: Sequence[Order], options: WipeOptions) -> list[Worker]:
