@@ -192,7 +192,10 @@ def test_help_of_a_task(command: Command) -> None:
 FAULTS = [
     (["run"], "name the tasks"),
     (["run", "wip"], "did you mean wipe?"),
-    (["run", "wipe", "--disk", "sda"], "did you mean disks?"),
+    (["run", "wipe", "--disk", "sda"], "did you mean --disks?"),
+    (["run", "wipe", "--dryrun"], "did you mean --dry-run?"),
+    (["run", "wipe", "hwdiag"], "several tasks TASK,TASK"),
+    (["wipe"], "`liveagent run wipe` runs it"),
     (["run", "wipe", "--passes", "many"], "not a whole number"),
     (["run", "wipe", "--passes", "0"], "not between 1 and 35"),
     (["run", "wipe", "--pattern", "blue"], "none of random, zero, ones"),

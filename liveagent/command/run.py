@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from liveagent.bus.client import Client
 
 DRAIN_SAID_AFTER = 2.0
+# What is no task's, and misspelt is looked for among the tasks' own.
+OWN_OPTIONS = ("--as-booted", "--callback", "--detach", "--dry-run", "--json", "--then", "--yes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,8 +201,9 @@ def parse_extra(extra: Sequence[str], names: Sequence[str], registry: Registry) 
             name = make_name(word)
             owners = [owner for owner, options in known.items() if name in options]
         if not owners:
-            every = sorted({option for options in known.values() for option in options})
-            message = f"--{word}: no such option{suggest(name, every)}; `liveagent show TASK` lists them"
+            every = {f"--{option.replace('_', '-')}" for options in known.values() for option in options}
+            near = suggest(f"--{word}", sorted(every.union(OWN_OPTIONS)))
+            message = f"--{word}: no such option{near}; `liveagent run {','.join(names)} --help` lists them"
             faults.append(Fault("plan.option.unknown", BY_HAND, message))
         if value is None and not _is_flag(registry, owners, name):
             faults.append(Fault("plan.option.value", BY_HAND, f"--{word} needs a value"))
@@ -231,7 +234,13 @@ def _pairs(extra: Sequence[str], faults: list[Fault]) -> Iterator[tuple[str, str
     while rest:
         word = rest.pop(0)
         if not word.startswith("--") or len(word) < 3:
-            faults.append(Fault("plan.option.word", BY_HAND, f"{word!r} is no option; options are --OPTION VALUE"))
+            faults.append(
+                Fault(
+                    "plan.option.word",
+                    BY_HAND,
+                    f"{word!r} is no option; options are --OPTION VALUE, several tasks TASK,TASK",
+                )
+            )
             continue
         name, equals, value = word[2:].partition("=")
         if equals:
