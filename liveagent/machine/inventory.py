@@ -27,7 +27,7 @@ from liveagent.machine.infiniband import RdmaPort, probe_infiniband
 from liveagent.machine.kernel_log import KernelLog, probe_kernel_log
 from liveagent.machine.live import Live, probe_live
 from liveagent.machine.lldp import LISTEN, Neighbour, probe_known_neighbours, probe_neighbours
-from liveagent.machine.look import Job, Look, Looked, Missing, Why, look_side_by_side
+from liveagent.machine.look import Job, Look, Looked, Missing, Tell, Why, look_side_by_side
 from liveagent.machine.md import MdArray, probe_md
 from liveagent.machine.memory import Memory, probe_memory
 from liveagent.machine.pci import PciDevice, probe_pci
@@ -133,9 +133,12 @@ LISTENING: tuple[Job[Any], ...] = (
 )
 
 
-def probe_inventory(host: Host, collectors: tuple[Job[Any], ...] = COLLECTORS) -> Inventory:
-    """Look at every part, side by side; takes as long as the slowest of them. Raises Cancelled."""
-    return make_inventory(render_time(host.now()), look_side_by_side(host, collectors))
+def probe_inventory(host: Host, collectors: tuple[Job[Any], ...] = COLLECTORS, tell: Tell | None = None) -> Inventory:
+    """Look at every part, side by side; takes as long as the slowest of them. Raises Cancelled.
+
+    `tell` hears which parts are waited for.
+    """
+    return make_inventory(render_time(host.now()), look_side_by_side(host, collectors, tell=tell))
 
 
 def make_inventory(taken: str, looked: Looked[Any]) -> Inventory:

@@ -21,6 +21,8 @@ Value = TypeVar("Value")
 QUESTION_TIMEOUT = 20.0
 # So many children at once do not keep a small machine from answering, and sixty disks are through in four rounds.
 WORKERS = 16
+# Hears the names of the looks that have not ended.
+Tell = Callable[[Sequence[str]], None]
 POLL = 0.1
 NO_RIGHTS = ("permission denied", "operation not permitted", "must be root", "need root", "are you root")
 
@@ -160,10 +162,13 @@ class _Running(Generic[Value]):
     started: float
 
 
-def look_side_by_side(host: Host, jobs: Iterable[Job[Value]], workers: int = WORKERS) -> Looked[Value]:
+def look_side_by_side(
+    host: Host, jobs: Iterable[Job[Value]], workers: int = WORKERS, tell: Tell | None = None
+) -> Looked[Value]:
     """Carry out looks side by side; one that hangs or raises costs the others nothing. Raises Cancelled.
 
     One that is over its limit is told to end and left behind: a thread that waits in the kernel cannot be ended.
+    `tell` is called with the names of those that are waited for still, whenever that changes.
     """
     waiting = list(jobs)[::-1]
     running: dict[str, _Running[Value]] = {}
@@ -173,6 +178,7 @@ def look_side_by_side(host: Host, jobs: Iterable[Job[Value]], workers: int = WOR
     missing: list[Missing] = []
     silent: list[str] = []
     failed: dict[str, str] = {}
+    told = -1
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -196,6 +202,10 @@ def look_side_by_side(host: Host, jobs: Iterable[Job[Value]], workers: int = WOR
                 silent.append(one.job.name)
                 missing += one.look.missing
                 missing.append(Missing(one.job.name, Why.NO_ANSWER, f"no end within {one.job.limit:g} s"))
+            awaited = [*running, *(job.name for job in reversed(waiting))]
+            if tell and len(awaited) != told:
+                told = len(awaited)
+                tell(awaited)
             if host.cancel.is_set():
                 raise Cancelled("cancelled")
     finally:

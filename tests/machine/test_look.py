@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import pytest
 
@@ -111,3 +112,24 @@ def test_nothing_is_run_below_another_root(tmp_path: object) -> None:
     look = Look(Host(str(tmp_path)))
     assert look.ask("bmc", ["true"]) is None
     assert look.missing[0].why is Why.NOT_ASKED
+
+
+def test_who_waits_is_told_for_what() -> None:
+    """Each time that changes, down to nothing; the names are those that have not ended."""
+    first, second = threading.Event(), threading.Event()
+    told: list[list[str]] = []
+
+    def hear(awaited: Sequence[str]) -> None:
+        told.append(list(awaited))
+        if len(awaited) == 2:
+            first.set()
+        if len(awaited) == 1:
+            second.set()
+
+    jobs = [
+        Job("quick", lambda look: 1, 30.0),
+        Job("slow", lambda look: first.wait(30), 60.0),
+        Job("slowest", lambda look: second.wait(30), 60.0),
+    ]
+    look_side_by_side(Host(), jobs, tell=hear)  # type: ignore[arg-type]
+    assert told[-3:] == [["slow", "slowest"], ["slowest"], []]

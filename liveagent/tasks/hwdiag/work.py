@@ -33,7 +33,12 @@ JUDGES: tuple[Judge, ...] = (expect.judge, compare.judge)
 def run(context: Context, options: HwdiagOptions, judges: Sequence[Judge] = JUDGES) -> Outcome:
     """Look at the whole machine, and judge it."""
     policy, findings = read_policy(context, options.policy)
-    inventory = probe_inventory(context.host, LISTENING)
+
+    def tell(awaited: Sequence[str]) -> None:
+        label = f"waits for {', '.join(awaited)}" if awaited else "judges"
+        context.progress("", len(LISTENING) - len(awaited), len(LISTENING), "parts", label)
+
+    inventory = probe_inventory(context.host, LISTENING, tell)
     case = Case(context, options, inventory.encode(), policy)
     findings += judge(inventory, policy)
     data = {
