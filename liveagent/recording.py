@@ -139,7 +139,7 @@ class Recorder(Host):
     def save(self) -> None:
         """Write what is not a file of the tree: udev, commands, directories, and what was missing."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        documents: dict[str, object] = {"udev.json": self._udev, "missing.json": self._missing}
+        documents: dict[str, object] = {"udev.json": self._udev, "missing.json": self._missing, "now.json": self.now()}
         documents["lists.json"] = {path: list(names) for path, names in sorted(self._lists.items())}
         for name, document in documents.items():
             text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False)
@@ -167,10 +167,17 @@ class Replay(Host):
         self._lists: dict[str, Sequence[str]] = json.loads((directory / "lists.json").read_text(encoding="utf-8"))
         with (directory / "commands.jsonl").open(encoding="utf-8") as lines:
             self._commands = [json.loads(line) for line in lines]
+        # Of a recording that was made before it was noted there is none.
+        now = directory / "now.json"
+        self._now: float | None = json.loads(now.read_text(encoding="utf-8")) if now.exists() else None
 
     @property
     def can_run(self) -> bool:
         return True
+
+    def now(self) -> float:
+        """When it was recorded: what its clocks said then is compared with that."""
+        return super().now() if self._now is None else self._now
 
     def read_bytes(self, path: str, limit: int = -1) -> bytes:
         if path in self._missing:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from liveagent.boot import make_request, read_sources
 from liveagent.events import Verdict
 from liveagent.host import NotRecorded
 from liveagent.machine import probe_machine
 from liveagent.machine.disks import Transport
+from liveagent.machine.form import make_form
+from liveagent.machine.inventory import Inventory, probe_inventory
+from liveagent.machine.schema import make_schema
 from liveagent.plan import make_plan
 from liveagent.recording import Replay
 from liveagent.tasks import Registry
+from liveagent.tasks.hwdiag.difference import Match, compare
+from liveagent.tasks.hwdiag.expectation import parse_expectation
+from liveagent.tasks.hwdiag.ordered import render_expectation
+from liveagent.tasks.hwdiag.policy import Policy
+from liveagent.tasks.hwdiag.work import judge
 from liveagent.tasks.wipe import TASK
 from liveagent.tasks.wipe.options import WipeOptions
 
@@ -86,3 +97,40 @@ def test_nobody_is_asked_what_was_not_recorded(lab: Replay) -> None:
         lab.run(["smartctl", "-j", "-x", "/dev/sda"], timeout=5)
     with pytest.raises(NotRecorded):
         lab.open("/dev/sda", 0)
+
+
+# -- a diagnosis ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server() -> Inventory:
+    return probe_inventory(Replay(MACHINES / "lab-diag"))
+
+
+def test_a_diagnosis_of_a_recorded_server(server: Inventory) -> None:
+    """Every part is there, none fails or is silent, and a sound server has nothing but remarks."""
+    assert not server.failed and not server.silent
+    assert [(dimm.slot, dimm.size, dimm.serial) for dimm in server.memory.dimms] == [  # type: ignore[union-attr]
+        (f"DIMM_{channel}1", 768 << 20, f"8CE0000{number}") for number, channel in enumerate("ABCD")
+    ]
+    assert [(node.id, node.cpus) for node in server.cpu.nodes] == [("0", "0"), ("1", "1")]  # type: ignore[union-attr]
+    assert [(disk.serial, disk.kind) for disk in server.disks] == [
+        *((f"DIAG000{number}", "nvme") for number in range(3)),
+        ("DIAG-sata", "hdd"),
+        ("DIAG-scsi", "hdd"),
+    ]
+    assert [(sensor.name, sensor.value) for sensor in server.bmc.sensors] == [("Inlet Temp", 24), ("FAN1", 5600)]  # type: ignore[union-attr]
+    found = judge(server, Policy())
+    assert {finding.verdict for finding in found} == {Verdict.PASS}
+    document = json.loads(json.dumps(server.encode()))
+    jsonschema.validate(document, make_schema())
+
+
+def test_what_a_recorded_server_has_more_than_it_should(server: Inventory) -> None:
+    """Taken for a good one it holds to what is expected of it; with a module less it does not, and that alone."""
+    document = json.loads(json.dumps(server.encode()))
+    expected = parse_expectation(yaml.safe_load(render_expectation(document)), make_form(make_schema()))
+    assert {one.match for one in compare(expected, document)} == {Match.HELD}
+    document["memory"]["dimms"].pop()
+    wrong = [one for one in compare(expected, document) if one.match is not Match.HELD]
+    assert [(one.match, one.path) for one in wrong] == [(Match.MISSING, "memory.dimms")]

@@ -226,7 +226,7 @@ def test_documents(recorder: Recorder) -> None:
     recorder.exists("/none")
     recorder.save()
     names = {path.name for path in recorder.directory.iterdir() if path.is_file()}
-    assert names == {"commands.jsonl", "lists.json", "missing.json", "udev.json"}
+    assert names == {"commands.jsonl", "lists.json", "missing.json", "now.json", "udev.json"}
     lists = json.loads((recorder.directory / "lists.json").read_text())
     assert list(lists) == sorted(lists) and lists["exists /none"] == []
 
