@@ -50,7 +50,9 @@ find . -ignore_readdir_race -mindepth 1 -maxdepth 1 -printf '%y/%s/%T@/%f\0%l\0'
 _LINKS = f"""cd -P -- "$1" && printf '%s\\0' "$PWD" &&
 find . -ignore_readdir_race -name {NOT_OURS} -prune -o -type l -exec sh -c 'for f; do
 printf "%s\\0" "${{f#./}}"; realpath -mz -- "$f" || exit 1; done' sh {{}} +"""
-_READ = f"""[ -f "$1" ] || exit 44; head -c {LARGEST_DOCUMENT} -- "$1" || {{ [ -f "$1" ] || exit 44; exit 1; }}"""
+# Opened or not, so that what was replaced in between is read anew, and what broke off in the middle is not.
+_READ = f"""at=; for attempt in 1 2 3; do [ -f "$1" ] || exit 44
+{{ at=1; head -c {LARGEST_DOCUMENT}; }} <"$1" && exit 0; [ -z "$at" ] || exit 1; done; exit 1"""
 _WRITE = """umask 022; p=$(mktemp "${1%/*}/.part-XXXXXXXX") || exit 1
 printf %s "$2" | base64 -d >"$p" && chmod 644 "$p" && sync "$p" && mv -T -- "$p" "$1" || { rm -f -- "$p"; exit 1; }"""
 _MAKE = """for attempt in 1 2 3; do mkdir -m 755 -- "$1" && exit 0; [ -e "$1" ] && exit 45; done; exit 1"""
