@@ -16,7 +16,7 @@ from .disks import MIB, Disk, count_traces, file_hash, find_difference, make_dis
 from .guest import Guest
 from .lab import Lab
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.vm_long, pytest.mark.timeout(900)]
 
 FORMS = {"4KN0101": (4096, 4096), "512E0101": (512, 4096)}  # serial to logical and physical sector
 PROTECTED = "RO0101"
