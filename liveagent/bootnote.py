@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from liveagent.document import Document
 from liveagent.events import JSON
 from liveagent.host import Host
+from liveagent.report.spool import write_synced
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -40,11 +40,7 @@ class BootNote:
         if not self._boot_id:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        fresh = self.path.with_name(f"{self.path.name}.new")
-        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(file, "w", encoding="utf-8") as stream:
-            json.dump({**document, "boot_id": self._boot_id}, stream)
-        fresh.replace(self.path)
+        write_synced(self.path, json.dumps({**document, "boot_id": self._boot_id}).encode(), mode=0o600)
 
     def clear(self) -> None:
         """Forget what was noted."""

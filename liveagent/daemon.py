@@ -13,7 +13,7 @@ from typing import Callable
 from liveagent import __version__
 from liveagent.adopter import Adopter
 from liveagent.boot import Request, make_request, read_sources
-from liveagent.bootnote import KeptDocument
+from liveagent.bootnote import BOOT_ID, KeptDocument
 from liveagent.broken import close_broken_run, close_broken_runs
 from liveagent.bus.service import Service, Signals
 from liveagent.cmdline import Cmdline
@@ -125,7 +125,7 @@ class Daemon:
         request, line = self._request_at_hand()
         settings, _ = parse_settings(request.agent)
         self._open_consoles(settings, line)
-        mark = BootMark(self._places.runtime, self._host.read_or("/proc/sys/kernel/random/boot_id"))
+        mark = BootMark(self._places.runtime, self._host.read_or(BOOT_ID))
         taken = mark.read()
         host = self._host.cancelled_by(self.stopping)
         self._settle(host)

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from liveagent.bootnote import BootNote
-from liveagent.events import JSON, Event, Finding, Type, Verdict
+from liveagent.events import JSON, Event, Finding, Type, Verdict, parse_time
 from liveagent.host import Host
 from liveagent.machine import Machine
 from liveagent.options import encode_options
 from liveagent.order import BadOrder, Order, decode_order
 from liveagent.plan import Plan
 from liveagent.report.record import EVENTS, read_events, read_last
-from liveagent.report.view import parse_time
 
 # A service that dies again and again over the same job does not try for ever.
 TIMES = 3

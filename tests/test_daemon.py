@@ -12,12 +12,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from liveagent.daemon import Daemon
+from liveagent.host import Completed, Host
+from liveagent.places import Places
 from liveagent.receive import Receiver
+from liveagent.resume import Begun, UnderWay
+from liveagent.systemd import SYSTEM_MANAGER
 from tests.conftest import MakeLoop
 from tests.keys import Key
 
@@ -294,6 +300,27 @@ def test_killed_in_the_middle_starts_nothing_anew(
     arrived = [json.loads(line) for line in arrivals(tmp_path)]
     assert [int(event["sequence"]) for event in arrived] == list(range(1, last + 1))
     assert arrived[-1]["type"] == "liveagent.run.finished"
+
+
+class Answering(Host):
+    """This machine, where systemctl answers what a test says."""
+
+    restarts = "0"
+
+    def run(self, argv: Sequence[str], **more: Any) -> Completed:
+        return Completed(tuple(argv), 0, f"{self.restarts}\n", "", 0.0)
+
+
+@pytest.mark.parametrize(("restarts", "is_kept"), [("0", False), ("1", True), ("", True)])
+def test_what_a_person_starts_goes_on_with_nothing(tmp_path: Path, restarts: str, is_kept: bool) -> None:
+    """He may have used the disks since; what systemd itself starts again goes on."""
+    host = Answering()
+    host.restarts = restarts
+    UnderWay(host, tmp_path / "run").write(Begun("R-1"))
+    daemon = Daemon(host, Places(tmp_path / "state", tmp_path / "run"), "", {"NOTIFY_SOCKET": SYSTEM_MANAGER})
+    daemon._read_left()
+    assert (daemon._left is not None) is is_kept
+    assert (UnderWay(host, tmp_path / "run").read() is not None) is is_kept
 
 
 def test_stopped_in_the_middle(service: Service, console: Console, make_loop: MakeLoop) -> None:

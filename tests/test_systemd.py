@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from liveagent.host import Host
-from liveagent.systemd import Manager, parse_environment, read_environment
+from liveagent.systemd import SYSTEM_MANAGER, Manager, parse_environment, read_environment
+from tests.machine.bench import Bench
 
 
 @pytest.fixture
@@ -48,6 +49,16 @@ def test_without_a_watchdog_nobody_is_told(tmp_path: Path, told: socket.socket, 
     manager.beat()
     manager.notify("END=1")
     assert manager.interval is None and told.recv(100) == b"END=1"
+
+
+@pytest.mark.parametrize(("said", "was"), [("2", True), ("0", False), ("", None), ("[not set]", None)])
+def test_who_started_the_service(tmp_path: Path, said: str, was: bool | None) -> None:
+    """NRestarts, which systemd counts and a start by a person sets to nothing."""
+    bench = Bench(tmp_path, lambda argv: f"{said}\n")
+    assert Manager(bench, {"NOTIFY_SOCKET": SYSTEM_MANAGER}).was_restarted() is was
+    assert bench.asked == [("systemctl", "show", "--property=NRestarts", "--value", "liveagent.service")]
+    # What systemd did not start cannot be asked about.
+    assert make_manager(tmp_path).was_restarted() is None
 
 
 def test_environment_of_the_manager() -> None:

@@ -75,7 +75,8 @@ def run(shell: cli.Shell, given: Given, how: How) -> int:
         cli.tell(f"note: {notice}")
     if plan.faults or not plan.steps:
         return _tell_faults(plan, how.as_json)
-    _tell_origins(plan, request)
+    if not given.as_booted:
+        _tell_origins(plan, request)
     if how.dry_run:
         return _dry_run(shell, plan, how.as_json)
     holder = Lock(shell.places.runtime).holder() if os.geteuid() == 0 else None

@@ -21,7 +21,7 @@ from liveagent.machine.nvidia import (
     parse_nvidia_smi,
     parse_warnings,
 )
-from liveagent.machine.pci import DEVICES, PciDevice, probe_pci
+from liveagent.machine.pci import DEVICES, PciDevice, probe_functions
 from liveagent.machine.rocm import BadRocmSmi, parse_rocm_smi
 
 # PCI code and ID assignment: VGA, 3D and other display controllers, processing accelerators.
@@ -49,7 +49,7 @@ def is_gpu(device: PciDevice) -> bool:
 
 def probe_gpus(look: Look) -> tuple[Gpu, ...]:
     """Every GPU, by address."""
-    devices = [device for device in probe_pci(Look(look.host)) if is_gpu(device)]
+    devices = [device for device in probe_functions(look.host, CLASSES) if is_gpu(device)]
     if not devices:
         look.note("gpus", Why.ABSENT, "there is no GPU on the PCI bus")
         return ()

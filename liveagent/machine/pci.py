@@ -121,16 +121,21 @@ def parse_aer(text: str) -> AerCount | None:
 
 def probe_pci(look: Look) -> tuple[PciDevice, ...]:
     """Every function, by address."""
-    host = look.host
-    addresses = [name for name in host.list(DEVICES) if ADDRESS.fullmatch(name)]
-    if not addresses:
+    devices = probe_functions(look.host)
+    if not devices:
         look.note("pci", Why.ABSENT, "the kernel has no PCI bus")
-    names = {device.name: device.properties for device in host.udev("pci")}
-    slots = probe_slots(host)
-    devices = tuple(_probe_device(host, address, names.get(address, {}), slots) for address in addresses)
     if devices and not any(device.aer for device in devices):
         look.note("pci.aer", Why.NO_DRIVER, "no device's errors are counted: the firmware may keep them to itself")
     return devices
+
+
+def probe_functions(host: Host, classes: tuple[str, ...] = ("",)) -> tuple[PciDevice, ...]:
+    """The functions whose class code begins with one of these, by address: one kind is asked for without the others."""
+    found = [name for name in host.list(DEVICES) if ADDRESS.fullmatch(name)]
+    addresses = [name for name in found if _hex(host.read_or(f"{DEVICES}/{name}/class")).startswith(classes)]
+    names = {device.name: device.properties for device in host.udev("pci")} if addresses else {}
+    slots = probe_slots(host) if addresses else {}
+    return tuple(_probe_device(host, address, names.get(address, {}), slots) for address in addresses)
 
 
 def probe_slots(host: Host) -> Mapping[str, str]:

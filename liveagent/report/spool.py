@@ -244,10 +244,15 @@ class Spool:
             return
 
 
-def write_synced(path: Path, data: bytes) -> None:
-    """Write a file so that after a crash it is there as a whole, or as it was before. Raises OSError."""
+def write_synced(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Write a file so that after a crash it is there as a whole, or as it was before. Raises OSError.
+
+    `mode` is what it is made with, less the umask.
+    """
     fresh = path.with_name(path.name + ".new")
-    with fresh.open("wb") as file:
+    # One that a crash left may have another mode.
+    fresh.unlink(missing_ok=True)
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import datetime
 import re
 
-from liveagent.events import WORST_FIRST, Event, Type
+from liveagent.events import WORST_FIRST, Event, Type, parse_time
 from liveagent.report.lines import clean, describe_broken, to_number
 from liveagent.report.overview import list_not_measured, list_overview
 from liveagent.report.troubles import GOOD, list_troubles, make_trouble, only_mapping, only_mappings, rank
@@ -219,14 +218,6 @@ def choose_rows(rows: list[Row], room: int) -> list[Row]:
 def cut(value: object) -> str:
     """A text that is fit to be shown; "" for None. Nobody looks at more than so much of it."""
     return "" if value is None else clean(str(value)[:TEXT]).replace("\t", "    ")
-
-
-def parse_time(text: str) -> float | None:
-    """RFC 3339 as seconds since the epoch; None where it is none."""
-    try:
-        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-    except ValueError:
-        return None
 
 
 def _split(subject: str) -> tuple[str, str]:
