@@ -363,7 +363,8 @@ def mount_small() -> Iterator[Callable[[Centre, str], Centre]]:
 
     yield mount
     for path in mounted:
-        subprocess.run(["umount", str(path)], check=True, timeout=30)
+        # A session that a client has left may be at home there for a moment more.
+        subprocess.run(["umount", "--lazy", str(path)], check=True, timeout=30)
         path.rmdir()
 
 
