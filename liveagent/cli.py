@@ -301,7 +301,7 @@ def attach(shell: Shell, name: str) -> None:
 @click.argument("name", metavar="[RUN]", default="")
 @click.pass_obj
 def cancel(shell: Shell, name: str) -> None:
-    """Stop the run that is on."""
+    """Stop the run that is on, and wait until it has put things away."""
     from liveagent.command import runs
 
     runs.cancel(shell, name)
@@ -318,7 +318,7 @@ def history(shell: Shell, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        print_table(("run", "tasks", "verdict", "summary"), [tuple(row.values()) for row in rows])
+        print_table(("run", "tasks", "verdict", "summary", "disks"), [runs.render_row(row) for row in rows])
 
 
 @main.command()

@@ -6,15 +6,16 @@ Both say the same, since the daemon reads the same records.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from liveagent.events import JSON, Event, Type
+from liveagent.events import JSON, Event, Type, Verdict
 from liveagent.lock import Lock
 from liveagent.places import Places
 from liveagent.report import undelivered
 from liveagent.report.record import EVENTS, Reader, read_events, read_last
+from liveagent.report.troubles import list_disks
 
 # A page of events: enough that a long record is read in a few, and small enough that none holds anybody up.
 PAGE = 1000
@@ -28,8 +29,8 @@ class Records(Protocol):
     def status(self) -> dict[str, JSON]:
         """`state` is `idle` or `running`; the run is the one that is on, else the newest."""
 
-    def history(self) -> list[dict[str, str]]:
-        """Every run, the newest last: `run`, `tasks`, `verdict`, `summary`."""
+    def history(self) -> list[dict[str, JSON]]:
+        """Every run, the newest last: `run`, `tasks`, `verdict`, `summary`, `disks` that it was at work on."""
 
     def find(self, name: str) -> str:
         """As `choose_run`; the one that is on counts as the newest."""
@@ -112,16 +113,17 @@ class Disk:
         document["undelivered"] = sorted(undelivered(directory))
         return document
 
-    def history(self) -> list[dict[str, str]]:
+    def history(self) -> list[dict[str, JSON]]:
         rows = []
         for directory in self._places.run_directories():
             result = self.result(directory.name)
             if result is None:
-                rows.append({"run": directory.name, "tasks": "", "verdict": "", "summary": "not ended"})
+                rows.append(_make_row(directory.name, "", "", "not ended", []))
                 continue
-            names = ",".join(task["task"] for task in result.get("tasks", ()))
-            verdict, summary = result["verdict"], result["summary"]
-            rows.append({"run": directory.name, "tasks": names, "verdict": verdict, "summary": summary})
+            tasks = result.get("tasks", ())
+            names = ",".join(task["task"] for task in tasks)
+            disks = [name for task in tasks for name in _name_disks(task)]
+            rows.append(_make_row(directory.name, names, result["verdict"], result["summary"], disks))
         return rows
 
     def find(self, name: str) -> str:
@@ -148,3 +150,14 @@ class Disk:
         except (OSError, ValueError):
             newest = read_last(directory / EVENTS)
             return dict(newest.data) if newest and newest.type is Type.RUN_FINISHED else None
+
+
+def _make_row(run: str, tasks: str, verdict: str, summary: str, disks: Sequence[str]) -> dict[str, JSON]:
+    return {"run": run, "tasks": tasks, "verdict": verdict, "summary": summary, "disks": list(disks)}
+
+
+def _name_disks(task: Mapping[str, Any]) -> Iterator[str]:
+    """By serial, else by path; not those that were left out or held back."""
+    for disk in list_disks(task):
+        if disk["verdict"] not in (Verdict.SKIPPED.value, Verdict.REFUSED.value):
+            yield str(disk.get("serial") or disk.get("path") or disk.get("name"))

@@ -95,7 +95,8 @@ def test_json_is_alone_on_stdout(command: Command, make_loop: MakeLoop) -> None:
     assert json.loads(command("report", "--json").stdout) == result
     assert "wipe" in done.stderr
     rows = json.loads(command("history", "--json").stdout)
-    assert [(row["tasks"], row["verdict"]) for row in rows] == [("wipe", "pass")]
+    assert [(row["tasks"], row["verdict"], row["disks"]) for row in rows] == [("wipe", "pass", [device])]
+    assert command("history").stdout.rstrip().endswith(f" cleared)  {device}")
 
 
 @pytest.mark.loop

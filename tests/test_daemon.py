@@ -215,11 +215,29 @@ def test_countdown_is_stopped_over_ssh(service: Service, console: Console, make_
     status = json.loads(service.command("status", "--json").stdout)
     assert (status["state"], status["word"]) == ("running", "wipe")
     assert service.command("run", "wipe", "--disks", device, "--yes").returncode == 3
-    assert service.command("cancel").returncode == 0
+    cancelled = service.command("cancel")
+    assert cancelled.returncode == 0 and "it has ended: CANCELLED: " in cancelled.stderr
     console.wait_for("nothing was begun")
     assert process.poll() is None
     assert service.stop(process) == 0
     assert backing(device).read_bytes()[: len(MARK)] == MARK
+
+
+def test_who_waits_for_a_cancel_may_leave(service: Service, console: Console, make_loop: MakeLoop) -> None:
+    """A run that cannot end yet holds up nobody; when it can, it ends as it was asked to."""
+    service.configure({"countdown": "60s"}, {"disks": make_loop(8 * MIB, MARK)})
+    process = service.start("wipe")
+    console.wait_for("DESTROYS DATA")
+    process.send_signal(signal.SIGSTOP)
+    argv = ["env", "--default-signal=INT", *service.program, "cancel"]  # what is started in the background ignores it
+    cancel = subprocess.Popen(argv, env=service.environment, stderr=subprocess.PIPE, text=True, bufsize=1)
+    assert cancel.stderr and "asked run" in cancel.stderr.readline()
+    cancel.send_signal(signal.SIGINT)
+    _, told = cancel.communicate(timeout=30)
+    assert cancel.returncode == 0 and "still putting things away" in told
+    process.send_signal(signal.SIGCONT)
+    console.wait_for("nothing was begun")
+    assert service.stop(process) == 0
 
 
 def test_killed_in_the_middle_goes_on(service: Service, console: Console, make_loop: MakeLoop, tmp_path: Path) -> None:

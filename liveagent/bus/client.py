@@ -66,7 +66,7 @@ class Client:
         document: dict[str, JSON] = json.loads(self._call("Status"))
         return document
 
-    def history(self) -> list[dict[str, str]]:
+    def history(self) -> list[dict[str, JSON]]:
         return [json.loads(row) for row in self._call("Runs")]
 
     def find(self, name: str) -> str:

@@ -21,6 +21,9 @@ from liveagent.report.troubles import find_slots, list_disks, make_trouble
 from liveagent.report.words import print_lines
 
 POLL = 0.2
+# A disk that hangs is given up after 30 s, and its certificate is written then.
+CANCEL_SHOWN_FOR = 60.0
+DISKS_NAMED = 3  # of a run, in the table of all runs
 
 
 def open_records(shell: cli.Shell) -> Records:
@@ -76,6 +79,13 @@ def _render_run(document: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def render_row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """A row of `history` for a person: of many disks the first."""
+    disks = row.get("disks") or ()  # a service from before an update has none
+    shown = disks if len(disks) <= DISKS_NAMED else [*disks[: DISKS_NAMED - 1], f"{len(disks) - DISKS_NAMED + 1} more"]
+    return (*(str(row[name]) for name in ("run", "tasks", "verdict", "summary")), ", ".join(shown))
+
+
 def cancel(shell: cli.Shell, name: str) -> None:
     """Stop the run that is on."""
     try:
@@ -88,7 +98,27 @@ def cancel(shell: cli.Shell, name: str) -> None:
         holder.cancel()
     except OSError as error:
         cli.fail(f"Failed to cancel run {holder.run}: {error.strerror}")
-    cli.tell(f"asked run {holder.run} to stop; `liveagent status` shows when it has")
+    try:
+        cli.tell(f"asked run {holder.run} to stop")
+        has_ended = _wait_for_end(shell, holder.run)
+    except KeyboardInterrupt:
+        has_ended = False
+    if not has_ended:
+        cli.tell("it is still putting things away; `liveagent status` shows when it has ended")
+        return
+    result = open_records(shell).result(holder.run)
+    cli.tell(f"it has ended: {result['verdict'].upper()}: {result['summary']}" if result else "it was broken off")
+
+
+def _wait_for_end(shell: cli.Shell, run: str) -> bool:
+    """Whether a run that was asked to stop has, within `CANCEL_SHOWN_FOR`."""
+    deadline = time.monotonic() + CANCEL_SHOWN_FOR
+    while time.monotonic() < deadline:
+        holder = Lock(shell.places.runtime).holder()
+        if holder is None or holder.run != run:
+            return True
+        time.sleep(POLL)
+    return False
 
 
 def attach(records: Records, run: str) -> int:
