@@ -10,8 +10,10 @@ import pytest
 from liveagent.events import Finding, Verdict
 from liveagent.machine.cpu import Node, Package, Socket
 from liveagent.machine.inventory import Inventory
+from liveagent.machine.kernel_log import parse_kernel_log
 from liveagent.machine.memory import make_memory
 from liveagent.tasks.hwdiag.checks import cpu as checks
+from liveagent.tasks.hwdiag.checks import kernel_log
 from liveagent.tasks.hwdiag.policy import Policy, Rules
 from tests.tasks.hwdiag.machines import BOARD, CPU, GIB, PACKAGES, SYSTEM
 
@@ -116,3 +118,14 @@ def test_a_hypervisor_that_only_the_system_knows_of() -> None:
     assert [
         finding for check in checks.CHECKS for finding in check.find(Inventory(cpu=cpu, system=system), Policy())
     ] == []
+
+
+@pytest.mark.parametrize(
+    ("throttled", "codes"), [(3, ["cpu.throttled"]), (0, ["kernel.throttle"]), (None, ["kernel.throttle"])]
+)
+def test_heat_is_said_once_beside_the_kernels_log(throttled: int | None, codes: list[str]) -> None:
+    """The log names a thread, the counter its socket, whose cooler is looked at."""
+    log = parse_kernel_log("[  9.1] CPU3: Core temperature is above threshold, cpu clock is throttled\n")
+    inventory = Inventory(cpu=dataclasses.replace(CPU, packages=second(throttled=throttled)), kernel_log=log)
+    found = [one for check in (*checks.CHECKS, *kernel_log.CHECKS) for one in check.find(inventory, Policy())]
+    assert [finding.code for finding in found] == codes

@@ -14,8 +14,10 @@ from liveagent.machine.dimm import Dimm, is_balanced
 from liveagent.machine.dmidecode import parse_dmidecode
 from liveagent.machine.edac import ErrorCounts, MemoryController
 from liveagent.machine.inventory import Inventory
+from liveagent.machine.kernel_log import parse_kernel_log
 from liveagent.machine.memory import Memory, make_memory
 from liveagent.machine.system import System
+from liveagent.tasks.hwdiag.checks import kernel_log
 from liveagent.tasks.hwdiag.checks import memory as checks
 from liveagent.tasks.hwdiag.policy import Policy, Rules
 from tests.tasks.hwdiag.machines import CPU, SYSTEM
@@ -57,7 +59,7 @@ def find(
 COUNTS = MemoryController("mc0 F19h", None, 0, 0, 0, 0)
 
 
-def count(**changes: int) -> tuple[MemoryController, ...]:
+def count(**changes: Any) -> tuple[MemoryController, ...]:
     return (dataclasses.replace(COUNTS, **changes),)
 
 
@@ -197,3 +199,28 @@ def test_recorded_servers(corpus: Path) -> None:
         "nba-hp_dl380p_gen8": [UNLIKE, MANY],
         "supermicro-x8dth-i-6-if-6f-9b2d09": [UNLIKE],
     }
+
+
+LOGGED = (
+    "EDAC MC0: 3 CE memory read error on A1 (channel:1 slot:0)\nEDAC MC1: 1 UE memory read error on B1 (channel:0)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("counts", "codes"),
+    [
+        # No driver counts, or it was loaded anew since: the log is all there is.
+        ((), ["kernel.edac.corrected", "kernel.edac.uncorrected"]),
+        (count(), ["kernel.edac.corrected", "kernel.edac.uncorrected"]),
+        (count(corrected=3), ["memory.ecc.corrected", "kernel.edac.uncorrected"]),
+        (count(unplaced_corrected=3), ["memory.ecc.corrected", "kernel.edac.uncorrected"]),
+        # Of another kind, or of another controller, the log still speaks.
+        (count(uncorrected=1), ["memory.ecc.uncorrected", "kernel.edac.corrected", "kernel.edac.uncorrected"]),
+        (count(id="mc1 F19h", uncorrected=1), ["memory.ecc.uncorrected", "kernel.edac.corrected"]),
+    ],
+)
+def test_an_error_is_said_once_beside_the_kernels_log(counts: tuple[MemoryController, ...], codes: list[str]) -> None:
+    memory = Memory(None, None, None, None, 1, "Multi-bit ECC", True, (MODULE,), counts, ())
+    inventory = Inventory(system=SYSTEM, memory=memory, kernel_log=parse_kernel_log(LOGGED))
+    found = [one for check in (*checks.CHECKS, *kernel_log.CHECKS) for one in check.find(inventory, PLAIN)]
+    assert [finding.code for finding in found] == codes

@@ -77,7 +77,10 @@ SHOWN = 120
 
 
 def list_counted(inventory: Inventory) -> Iterator[tuple[str, str]]:
-    """Complaints, by code and part, that a counter in sysfs tells better: it loses none, however full the log is."""
+    """Complaints that a counter in sysfs tells better: it loses none, however full the log is.
+
+    By code and the first word of the part, in small letters; "" where the counter is of all parts.
+    """
     for device in inventory.pci:
         if device.aer and device.aer.corrected and device.aer.corrected.total:
             yield "kernel.aer.corrected", device.id
@@ -85,13 +88,23 @@ def list_counted(inventory: Inventory) -> Iterator[tuple[str, str]]:
             yield "kernel.aer.uncorrected", device.id
     for hub in inventory.usb:
         yield from (("kernel.usb.current", port) for port, count in hub.over_currents.items() if count)
+    for controller in inventory.memory.controllers if inventory.memory else ():
+        name = controller.id.partition(" ")[0]
+        if controller.corrected or controller.unplaced_corrected:
+            yield "kernel.edac.corrected", name
+        if controller.uncorrected or controller.unplaced_uncorrected:
+            yield "kernel.edac.uncorrected", name
+    # The log names a thread, and the counter is its socket's.
+    if inventory.cpu and any(package.throttled for package in inventory.cpu.packages):
+        yield "kernel.throttle", ""
 
 
 def find(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
     counted = set(list_counted(inventory))
     complaints = inventory.kernel_log.complaints if inventory.kernel_log else ()
     for complaint in complaints:
-        if (complaint.code, complaint.part) in counted:
+        name = complaint.part.partition(" ")[0].lower()
+        if not counted.isdisjoint({(complaint.code, name), (complaint.code, "")}):
             continue
         code = CODES.get(complaint.code)
         better = SAID_BETTER.get(complaint.code, ())
