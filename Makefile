@@ -9,6 +9,9 @@ SIDE_BY_SIDE := -n $(shell expr $$(nproc) + 1) --dist loadscope
 # Where a 3.9 is found, the suite runs on it as well, with the oldest versions that EL 9 carries.
 PYTHON39 := $(firstword $(wildcard /usr/bin/python3.9 /usr/local/bin/python3.9 $(HOME)/.pyenv/versions/3.9*/bin/python3.9))
 
+# Hundreds of tests start the command: its modules are compiled once, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-39 test-vm test-vm-all bench rpm lint format tools tools-vm clean
 
 help: ## Show this

@@ -148,6 +148,13 @@ class Network:
         self._server.sent = 0
 
     @property
+    def address(self) -> str:
+        """Where guests find the files."""
+        if not self._server:
+            raise CommandFailed("The lab's network is not up")
+        return f"http://{ADDRESS}:{self._server.port}"
+
+    @property
     def sent(self) -> int:
         """Bytes of files that were handed out."""
         assert self._server
@@ -155,9 +162,7 @@ class Network:
 
     def plug(self, cmdline: str) -> Plug:
         """A place for one more guest, which will boot the lab's image with this kernel command line."""
-        if not self._server:
-            raise CommandFailed("The lab's network is not up")
-        files = f"http://{ADDRESS}:{self._server.port}"
+        files = self.address
         cmdline = cmdline.replace("{files}", files)
         script = GUEST_SCRIPT.format(files=files, cmdline=cmdline)
         plug = self.plug_with("ipxe", script)
