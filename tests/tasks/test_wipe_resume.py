@@ -15,7 +15,9 @@ from liveagent.host import Host
 from liveagent.issue import Issuer
 from liveagent.machine import probe_machine
 from liveagent.machine.disks import Disk
+from liveagent.report.lines import render_bytes
 from liveagent.tasks import Context
+from liveagent.tasks.wipe import work
 from liveagent.tasks.wipe.account import Account
 from liveagent.tasks.wipe.guards import Armed, arm
 from liveagent.tasks.wipe.options import WipeOptions
@@ -120,6 +122,21 @@ def assert_wiped(device: str, account: Account) -> None:
     data = backing(device).read_bytes()
     assert data == Random(bytes.fromhex(str(account.row["seed"]))).expected(0, SIZE)
     assert MAGIC not in data
+
+
+def test_a_preview_says_what_goes_on(make_loop: MakeLoop) -> None:
+    """Before a person confirms: this wipe goes on, another one begins anew, and an untouched disk is just wiped."""
+    device, whole = make_loop(SIZE, MARK), make_loop(SIZE, MARK)
+    options = WipeOptions(disks=(device, whole))
+    sit(device, options, "RUN-1", CUT_AT)
+    written = records(backing(device))[-1].written
+    host = Host()
+    rows = {row[0]: row[-1] for row in work.preview(host, probe_machine(host), options).rows}
+    assert rows[device].endswith(f"; goes on at {render_bytes(written)}, where run RUN-1 was broken off")
+    assert "goes on" not in rows[whole]
+    shown = work.preview(host, probe_machine(host), dataclasses.replace(options, passes=2))
+    assert not any("goes on" in row[-1] for row in shown.rows)
+    assert not any(row["unfinished"] for row in shown.data["wipe"])
 
 
 def test_goes_on_where_the_power_went(make_loop: MakeLoop) -> None:

@@ -198,14 +198,21 @@ def can_be_blind(held: Held, drive: Drive, psid: str) -> bool:
 # -- as people and programs see it ------------------------------------------------------------------
 
 
-def render_preview(decision: Decision, more: Sequence[str], disks: Sequence[Disk] = ()) -> Preview:
+def render_preview(
+    decision: Decision, more: Sequence[str], disks: Sequence[Disk] = (), unfinished: Mapping[str, str] | None = None
+) -> Preview:
     """Every disk, with what would be done to it or why nothing would; `more` is what else would be done.
 
-    `disks` are all that the machine has: those that nobody named are said to be left alone.
+    `disks` are all that the machine has: those that nobody named are said to be left alone. `unfinished` says by
+    kernel name what goes on of a wipe that was broken off.
     """
+    going_on = unfinished or {}
     orders, selection = decision.orders, decision.selection
     nothing = "nothing: the whole task is refused, see below" if selection.faults else ""
-    rows = [_row(order.disk, nothing or order.text, order.drive.volume) for order in orders]
+    rows = []
+    for order in orders:
+        words = "; ".join(filter(None, (order.text, going_on.get(order.disk.name))))
+        rows.append(_row(order.disk, nothing or words, order.drive.volume))
     rows += [_row(held.disk, f"REFUSED: {held.text}") for held in selection.refused]
     rows += [_row(held.disk, f"left out: {held.text}") for held in selection.skipped]
     named = {order.disk.name for order in orders} | {one.disk.name for one in (*selection.refused, *selection.skipped)}
@@ -228,7 +235,7 @@ def render_preview(decision: Decision, more: Sequence[str], disks: Sequence[Disk
         rows=tuple(rows),
         verdict=Verdict.REFUSED if is_refused else Verdict.PASS if orders else Verdict.FAIL,
         serious=f"Everything on {names} will be lost." if orders and not selection.faults else "",
-        data=_encode(decision, more),
+        data=_encode(decision, more, going_on),
     )
 
 
@@ -257,7 +264,7 @@ def _row(disk: Disk, what: str, volume: str = "") -> tuple[str, ...]:
     return (disk.path, model, disk.serial or "-", render_bytes(disk.size), holds, what)
 
 
-def _encode(decision: Decision, more: Sequence[str]) -> dict[str, Any]:
+def _encode(decision: Decision, more: Sequence[str], unfinished: Mapping[str, str]) -> dict[str, Any]:
     selection = decision.selection
     rows: list[JSON] = [
         {
@@ -269,6 +276,7 @@ def _encode(decision: Decision, more: Sequence[str]) -> dict[str, Any]:
             "else": [technique.name for technique in order.choice.techniques[1:]],
             "exceptions": list(find_exceptions(order.drive, order.choice.first)),
             "released": list(order.chosen.released),
+            "unfinished": unfinished.get(order.disk.name, ""),
         }
         for order in decision.orders
     ]

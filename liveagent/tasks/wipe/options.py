@@ -91,7 +91,11 @@ class WipeOptions:
         "clear, overwrite: passes over the whole disk; dod-3: zeros, ones, random; quick: signatures and both ends, "
         "never called erased; or one technique by name: " + ", ".join(FIRMWARE),
     )
-    passes: int = option(integer(1, 35), 1, "how often to overwrite")
+    passes: int = option(
+        integer(1, 35),
+        1,
+        "how often to overwrite; what was broken off goes on where it stood, with other passes or another pattern anew",
+    )
     pattern: str = option(
         Kind("random|zero|ones|HEX", parse_pattern, ("random", "zero", "ones")), "random", "what to overwrite with"
     )

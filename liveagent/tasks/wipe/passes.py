@@ -147,7 +147,11 @@ class Overwrite:
                 "sealed": is_sealed,
             }
             words = f"resumed at {render_bytes(found.written)}, where run {found.sittings[-1].run} was broken off"
-            words += "" if is_sealed else "; nothing seals its record, so that all it claims is read back"
+            words += (
+                ""
+                if is_sealed
+                else "; its record on the disk bears no seal of ours, so all that it claims is read back"
+            )
             self._account.find("wipe.resumed", Verdict.PASS, words, measured)
         sitting = Sitting(self._run, started, "", self._record.written, self._record.written)
         self._record = dataclasses.replace(self._record, sittings=(*self._record.sittings, sitting))

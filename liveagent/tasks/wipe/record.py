@@ -193,6 +193,22 @@ def why_not_same(record: Record, wanted: Record) -> str:
     return ""
 
 
+def read_record(read: Callable[[Span], bytes], reserved: Span) -> Record | None:
+    """The newest whole record; `read` gives the bytes of a place, and raises OSError."""
+    found = []
+    for number in range(SLOTS):
+        try:
+            record = parse_record(read(_find_slot(reserved, number)))
+        except OSError:
+            continue
+        found += [record] if record else []
+    return max(found, key=lambda record: record.sequence, default=None)
+
+
+def _find_slot(reserved: Span, number: int) -> Span:
+    return Span(reserved.offset + number * SLOT, SLOT)
+
+
 class Keeper:
     """Writes the record of one disk, slot by slot, and reads it back."""
 
@@ -204,21 +220,18 @@ class Keeper:
 
     def read(self) -> Record | None:
         """The newest whole record on the disk; None where there is none, or it cannot be read."""
-        found = []
-        for number in range(SLOTS):
-            try:
-                self._medium.read(self._buffer, self._slot(number))
-            except OSError:
-                continue
-            record = parse_record(bytes(self._buffer.view[:SLOT]))
-            found += [record] if record else []
-        return max(found, key=lambda record: record.sequence, default=None)
+
+        def read_slot(place: Span) -> bytes:
+            self._medium.read(self._buffer, place)
+            return bytes(self._buffer.view[:SLOT])
+
+        return read_record(read_slot, self._reserved)
 
     def write(self, record: Record) -> None:
         """Write it to the slot whose turn it is. What it claims must be on the medium by then. Raises OSError."""
         record = dataclasses.replace(record, seal=self._seal(record.sealed_text))
         self._buffer.view[:SLOT] = render_record(record)
-        self._medium.write(self._buffer, self._slot(record.sequence % SLOTS))
+        self._medium.write(self._buffer, _find_slot(self._reserved, record.sequence % SLOTS))
         self._medium.flush()
 
     def is_sealed(self, record: Record) -> bool:
@@ -230,6 +243,3 @@ class Keeper:
 
     def close(self) -> None:
         self._buffer.close()
-
-    def _slot(self, number: int) -> Span:
-        return Span(self._reserved.offset + number * SLOT, SLOT)

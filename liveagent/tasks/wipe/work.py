@@ -28,6 +28,7 @@ from liveagent.tasks.wipe.guards import Reason
 from liveagent.tasks.wipe.options import WipeOptions
 from liveagent.tasks.wipe.select import Held, choose_disks
 from liveagent.tasks.wipe.technique import PURGE
+from liveagent.tasks.wipe.unfinished import find_unfinished
 from liveagent.tasks.wipe.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,9 @@ def refuse(machine: Machine, options: WipeOptions) -> Sequence[Finding]:
 def preview(host: Host, machine: Machine, options: WipeOptions) -> Preview:
     """Every disk, with what would be done to it or why nothing would."""
     more = [PLANS[what](host) for what in wanted_extras(options)]
-    return render_preview(decide(host, machine, options), more, machine.disks)
+    decision = decide(host, machine, options)
+    overwritten = [order.disk for order in decision.orders if order.choice.first.name == "overwrite"]
+    return render_preview(decision, more, machine.disks, find_unfinished(host, overwritten, options.patterns))
 
 
 def wanted_extras(options: WipeOptions) -> list[str]:
