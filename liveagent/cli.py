@@ -113,7 +113,12 @@ def run() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        main(prog_name="liveagent")
+        sys.exit(main(prog_name="liveagent", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(EXIT_STATUS[Verdict.CANCELLED])
     except PermissionError as error:
         fail(f"{error.filename}: {error.strerror}; try it as root")
     except Unanswered as error:

@@ -190,9 +190,10 @@ def choice(*words: str) -> Kind:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean …?` where a known word is near, else nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    """`; did you mean …?` where a known word is near, in large letters or small, else nothing."""
+    words = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(word.casefold(), words, n=1)
+    return f"; did you mean {words[near[0]]}?" if near else ""
 
 
 # -- sets of options --------------------------------------------------------------------------------

@@ -115,10 +115,14 @@ class Disk:
 
     def history(self) -> list[dict[str, JSON]]:
         rows = []
+        holder = Lock(self._places.runtime).holder()
         for directory in self._places.run_directories():
             result = self.result(directory.name)
+            if holder and directory.name == holder.run:
+                rows.append(_make_row(directory.name, holder.word, "", "running", []))
+                continue
             if result is None:
-                rows.append(_make_row(directory.name, "", "", "not ended", []))
+                rows.append(_make_row(directory.name, "", "", "broken off", []))
                 continue
             tasks = result.get("tasks", ())
             names = ",".join(task["task"] for task in tasks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -157,6 +158,24 @@ def test_the_serial_must_be_typed(
     os.close(master)
     assert b"nothing was touched" in shown and b"will be lost" in shown
     assert backing(device).read_bytes()[: len(MARK)] == MARK
+
+
+@pytest.mark.loop
+def test_who_leaves_before_the_question_is_told(make_loop: MakeLoop, tmp_path: Path) -> None:
+    """Ctrl-C while the machine is looked at: nothing was touched, and it says so."""
+    argv = ["env", "--default-signal=INT", sys.executable, "-m", "liveagent", "--state", str(tmp_path / "state")]
+    master, slave = pty.openpty()
+    process = subprocess.Popen([*argv, "run", "wipe", "--disks", make_loop(8 * MIB, MARK)], stdin=slave, stderr=slave)
+    os.close(slave)
+    shown = b""
+    while b"looking at this machine" not in shown:
+        shown += os.read(master, 4096)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    while b"nothing was touched" not in shown:
+        shown += os.read(master, 4096)
+    os.close(master)
+    assert not list((tmp_path / "state").glob("runs/*"))
 
 
 @pytest.mark.loop

@@ -214,6 +214,8 @@ def test_countdown_is_stopped_over_ssh(service: Service, console: Console, make_
     console.wait_for("DESTROYS DATA")
     status = json.loads(service.command("status", "--json").stdout)
     assert (status["state"], status["word"]) == ("running", "wipe")
+    [row] = json.loads(service.command("history", "--json").stdout)
+    assert (row["tasks"], row["summary"]) == ("wipe", "running")
     assert service.command("run", "wipe", "--disks", device, "--yes").returncode == 3
     cancelled = service.command("cancel")
     assert cancelled.returncode == 0 and "it has ended: CANCELLED: " in cancelled.stderr

@@ -235,6 +235,7 @@ def test_every_default_can_be_typed() -> None:
 def test_suggestions() -> None:
     """A near word is offered, a far one is not."""
     assert suggest("wpie", ["wipe", "burnin"]) == "; did you mean wipe?"
+    assert suggest("za1b7k2m", ["ZA1B7K2M", "sda"]) == "; did you mean ZA1B7K2M?"
     assert suggest("xyzzy", ["wipe", "burnin"]) == ""
     assert (render_names(["a", "b"]), render_names([])) == ("a, b", "none")
 

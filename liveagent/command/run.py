@@ -60,8 +60,35 @@ class How:
     as_json: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """What was asked for, looked at and confirmed."""
+
+    plan: Plan
+    order: Order
+    request: Request
+    machine: Machine
+
+
 def run(shell: cli.Shell, given: Given, how: How) -> int:
     """Carry out what was typed; the exit status."""
+    try:
+        ready = _make_ready(shell, given, how)
+    except KeyboardInterrupt:
+        cli.fail("nothing was touched", EXIT_STATUS[Verdict.CANCELLED])
+    if isinstance(ready, int):
+        return ready
+    client = find_service(shell)
+    if client:
+        # By name, as shown and confirmed: what the service would find now could be another word.
+        return hand_in(shell, client, dataclasses.replace(ready.order, tasks=ready.plan.word, as_booted=False), how)
+    if how.detach:
+        cli.fail("there is no service to leave it to (systemctl status liveagent); without --detach it runs here")
+    return _carry_out(shell, ready, how.as_json)
+
+
+def _make_ready(shell: cli.Shell, given: Given, how: How) -> Ready | int:
+    """Up to what a person confirms; an exit status where there is nothing more to do."""
     if bool(given.tasks) == given.as_booted:
         cli.fail("name the tasks to run, or say --as-booted (`liveagent list` names them)", EXIT_USAGE)
     registry = Registry(shell.host)
@@ -88,15 +115,9 @@ def run(shell: cli.Shell, given: Given, how: How) -> int:
     if plan.is_destructive and not how.yes and shell.host.is_real:
         previews = cli.show_previews(shell, plan, err=True)
         if all(preview.verdict is Verdict.REFUSED and not preview.serious for preview in previews):
-            cli.fail("nothing is left to do, and nothing was touched", EXIT_STATUS[Verdict.REFUSED])
+            cli.fail("refused, and nothing was touched", EXIT_STATUS[Verdict.REFUSED])
         ask_for_serial(machine, previews)
-    client = find_service(shell)
-    if client:
-        # By name, as shown and confirmed: what the service would find now could be another word.
-        return hand_in(shell, client, dataclasses.replace(order, tasks=plan.word, as_booted=False), how)
-    if how.detach:
-        cli.fail("there is no service to leave it to (systemctl status liveagent); without --detach it runs here")
-    return _carry_out(shell, plan, request, machine, how.as_json)
+    return Ready(plan, order, request, machine)
 
 
 def _tell_origins(plan: Plan, request: Request) -> None:
@@ -271,8 +292,8 @@ def _dry_run(shell: cli.Shell, plan: Plan, as_json: bool) -> int:
     return EXIT_STATUS[verdict]
 
 
-def _carry_out(shell: cli.Shell, plan: Plan, request: Request, machine: Machine, as_json: bool) -> int:
-    cancel = Cancel()
+def _carry_out(shell: cli.Shell, ready: Ready, as_json: bool) -> int:
+    plan, cancel = ready.plan, Cancel()
     ends: dict[signal.Signals, Handler] = {
         signal.SIGINT: lambda: cancel.end("Ctrl-C"),
         signal.SIGTERM: lambda: cancel.end("SIGTERM"),
@@ -286,8 +307,8 @@ def _carry_out(shell: cli.Shell, plan: Plan, request: Request, machine: Machine,
                 def watchers(reader: Reader) -> Iterable[Sink]:
                     yield DisplaySink(reader, display)
 
-                session = Session(shell.host, shell.places, machine, display.say, watchers, cancel)
-                ended = session.run(plan, request)
+                session = Session(shell.host, shell.places, ready.machine, display.say, watchers, cancel)
+                ended = session.run(plan, ready.request)
         except Busy as error:
             cli.fail(str(error))
         except OSError as error:

@@ -126,4 +126,4 @@ def summarize(inventory: Inventory, findings: Sequence[Finding]) -> str:
     del counts[Verdict.PASS]
     words = ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in WORST_FIRST if counts[verdict])
     missing = f"; {len(inventory.missing)} not measured" if inventory.missing else ""
-    return f"{words or 'nothing found'} on {len(inventory.took)} parts{missing}"
+    return f"{words or 'no fault found'} on {len(inventory.took)} parts{missing}"

@@ -105,9 +105,9 @@ class Worker:
                 self._look_after(answer)
         except Cancelled:
             state = "it was begun and is not erased" if self._begun else "it was not begun"
-            written = account.row["bytes_written"]
+            written, size = account.row["bytes_written"], self.disk.size
             if written:
-                state += f": {render_bytes(written)} were written over, and the rest may be as it was"
+                state += f": {render_bytes(written)} written to its {render_bytes(size)}, and the rest may be as it was"
             account.find("wipe.cancelled", Verdict.CANCELLED, f"cancelled: {state}")
         except Unconfirmed as error:
             summary = f"{self._technique.name} was begun and not confirmed: {error}"
