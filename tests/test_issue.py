@@ -20,6 +20,7 @@ from liveagent.machine import Identity, Live, Machine
 from liveagent.plan import Plan, Step
 from liveagent.report.record import read_events
 from liveagent.report.spool import Spool
+from liveagent.report.troubles import list_troubles, make_trouble
 from liveagent.scrub import HIDDEN, Scrubber
 from liveagent.settings import AgentSettings, parse_settings
 from liveagent.tasks import Context, NoOptions, Outcome, Task
@@ -105,12 +106,25 @@ def test_signed_written_told(bench: Bench, key: Key) -> None:
 
 
 def test_unsigned(bench: Bench) -> None:
-    """Without a key a certificate is issued and says itself that it is not signed; that is nobody's fault."""
-    result = bench.run(certify())
-    (event,) = bench.certificates
-    assert result.verdict is Verdict.PASS and codes(result) == []
-    assert event.data["signature"] is None and "NOT SIGNED" in event.data["text"]
+    """Without a key a certificate is issued and says itself that it is not signed; a remark says so once, no fault."""
+
+    def body(context: Context) -> None:
+        for number in range(3):
+            context.certify(f"certificate-A{number}", {"kind": "disk"})
+
+    result = bench.run(body)
+    assert result.verdict is Verdict.PASS and codes(result) == [("certificate.unsigned", "pass")]
+    (told,) = result.tasks[0].findings
+    remark = "NOTE: certificates are not signed: certificate_key is not set"
+    assert str(make_trouble(told.encode(), {})) == remark and not list_troubles(result.encode())
+    for event in bench.certificates:
+        assert event.data["signature"] is None and "NOT SIGNED" in event.data["text"]
     assert not (bench.directory / "certificate-A1.json.sig").exists()
+
+
+def test_without_a_certificate_nothing_is_said_of_the_key(bench: Bench) -> None:
+    """A task that certifies nothing, or was refused before, has no use for a key."""
+    assert codes(bench.run(lambda context: None)) == []
 
 
 def test_a_key_that_does_not_sign(bench: Bench, key: Key, tmp_path: Path) -> None:

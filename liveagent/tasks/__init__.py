@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS = "liveagent.tasks"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+NO_KEY = "certificates are not signed: certificate_key is not set"
 UNIT_DIRECTORIES = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system")
 
 
@@ -164,6 +165,9 @@ class Context:
 
         issuer = self._issuer or Issuer(self.host, self._emit)
         issued = issuer.issue(name, document, self._subject(part))
+        if self._issuer and not self.key and not self._was_told(NO_KEY):
+            # A site may want none: it is a remark, and no fault of the run.
+            self.finding(Finding("certificate.unsigned", Verdict.PASS, "certificates", NO_KEY))
         if issued.unsigned and not self._was_told(issued.unsigned):
             self.finding(Finding("certificate.sign", Verdict.WARN, name, issued.unsigned))
         if issued.unwritten:
