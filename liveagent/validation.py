@@ -23,6 +23,7 @@ from liveagent.signature import SignatureError, Signer, UnknownSigner, verify, v
 
 # Another one than the certificate's, so that a machine's key cannot countersign where the signers say so.
 VALIDATION = "liveagent-validation"
+NOT_SIGNED = "it is not signed (--unsigned looks at its contents alone)"
 
 
 class Signature(enum.Enum):
@@ -95,6 +96,11 @@ class Verified:
     @property
     def is_good(self) -> bool:
         return not self.problems
+
+    @property
+    def lacks_signature_alone(self) -> bool:
+        """Whether it would be good, had anybody signed it. One whose signature is gone is something else."""
+        return self.problems == (NOT_SIGNED,)
 
     def encode(self) -> dict[str, JSON]:
         document = self.document or {}
@@ -174,7 +180,7 @@ def _list_faults(check: Check, document: Mapping[str, Any] | None, unsigned: boo
     if check.signature is Signature.MISSING:
         if said.get("signed"):
             return ["it says that it is signed, and the signature is not beside it (NAME.json.sig)"]
-        return [] if unsigned and document else ["it is not signed (--unsigned looks at its contents alone)"]
+        return [] if unsigned and document else [NOT_SIGNED]
     if check.signature is Signature.BAD:
         return [f"IT WAS ALTERED, or the signature is another one's: {check.reason}"]
     if check.signature is Signature.UNKNOWN:

@@ -282,18 +282,22 @@ def test_a_signature_that_was_taken_away(desk: Desk) -> None:
     for words in ([], ["--unsigned"]):
         done = desk.verify(desk.disk, *words)
         assert done.returncode == 1 and "says that it is signed" in done.stdout
+        assert done.stdout.splitlines()[-1].startswith("NOT GOOD")
 
 
 def test_unsigned(make_desk: MakeDesk) -> None:
-    """Not signed is not good, unless one asks for the contents alone; then these are checked all the same."""
+    """Not signed does not pass, nor is it called bad, unless one asks for the contents alone; these are checked."""
     desk = make_desk(signed=False)
     done = desk.verify(desk.machine)
-    assert done.returncode == 1 and "it is not signed" in done.stdout
+    assert done.returncode == 1 and "it is not signed" in done.stdout and "NOT GOOD" not in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("NOT SIGNED: ")
     done = desk.verify(desk.machine, "--unsigned")
     assert done.returncode == 0 and "nothing protects it" in done.stdout.splitlines()[-1]
     desk.machine.write_text(desk.machine.read_text().replace('"refused": 1', '"refused": 0'))
     done = desk.verify(desk.machine, "--unsigned")
     assert done.returncode == 1 and "the totals say 0 refused" in done.stdout
+    done = desk.verify(desk.machine)
+    assert done.returncode == 1 and done.stdout.splitlines()[-1].startswith("NOT GOOD")
 
 
 def test_signed_and_wrong(desk: Desk) -> None:

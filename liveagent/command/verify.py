@@ -198,6 +198,8 @@ def _render(certificate: Path, verified: Verified, disks: int) -> list[str]:
     lines.append(f"  validation  {describe_validation(verified)}")
     lines += [f"  note        {note}" for note in (*verified.notes, *_note_name(certificate, document))]
     lines += [f"  PROBLEM     {problem}" for problem in verified.problems]
+    if verified.lacks_signature_alone:
+        return [*lines, "NOT SIGNED: it agrees with itself, and nobody vouches for it"]
     if verified.problems:
         return [*lines, "NOT GOOD: do not rely on it"]
     if check.valid_at:
