@@ -295,7 +295,10 @@ def status(shell: Shell, as_json: bool) -> None:
 @click.argument("name", metavar="[RUN]", default="")
 @click.pass_obj
 def attach(shell: Shell, name: str) -> None:
-    """Watch a run (the one that is on, or the newest). Ctrl-C leaves, and does not cancel."""
+    """Watch a run (the one that is on, or the newest). Ctrl-C leaves, and does not cancel.
+
+    The beginning of its name is enough, where no other begins so.
+    """
     from liveagent.command import runs
 
     records = runs.open_records(shell)
@@ -332,7 +335,10 @@ def history(shell: Shell, as_json: bool) -> None:
 @click.option("--html", default="", metavar="FILE", help="Write it as a page.")
 @click.pass_obj
 def report(shell: Shell, name: str, as_json: bool, html: str) -> None:
-    """The result of a run (the newest, or RUN), again."""
+    """The result of a run (the newest, or RUN), again.
+
+    The beginning of its name is enough, where no other begins so.
+    """
     from liveagent.command import runs
 
     records = runs.open_records(shell)
@@ -340,7 +346,7 @@ def report(shell: Shell, name: str, as_json: bool, html: str) -> None:
 
 
 @main.command()
-@click.argument("certificate", metavar="CERTIFICATE|RUN", type=click.Path(path_type=Path))
+@click.argument("certificate", metavar="[CERTIFICATE|RUN]", required=False, type=click.Path(path_type=Path))
 @click.option("--signers", default="", metavar="FILE", help="Those who may sign (an OpenSSH allowed-signers file).")
 @click.option("--unsigned", is_flag=True, help="Look at the contents of one that is not signed.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON on stdout.")
@@ -351,10 +357,11 @@ def report(shell: Shell, name: str, as_json: bool, html: str) -> None:
 @click.option("--location", default="", help="Where the person looked at it.")
 @click.option("--contact", default="", help="How the person can be reached.")
 @click.pass_obj
-def verify(shell: Shell, /, certificate: Path, **given: Any) -> None:
+def verify(shell: Shell, /, certificate: Path | None, **given: Any) -> None:
     """Check a certificate's signature and contents, or countersign it.
 
-    CERTIFICATE is certificate.json, a disk's own, or the directory that has them; RUN is a run of this machine.
+    CERTIFICATE is certificate.json, a disk's own, or the directory that has them. RUN is a run of this machine: the
+    beginning of its name is enough, where no other begins so. Without either it is the newest that has a certificate.
 
     Exit status 0: it is as it was signed, and agrees with itself (what became of the disks is what it says); 1: it
     was altered, is not signed, is signed by nobody that is known, or contradicts itself; 2: it cannot be read.

@@ -146,14 +146,17 @@ class Disk:
         return holder is not None and holder.run == run
 
     def result(self, run: str) -> dict[str, Any] | None:
-        """`result.json`, else the last event's data."""
-        directory = self._places.runs / run
-        try:
-            document: dict[str, Any] = json.loads((directory / "result.json").read_text(encoding="utf-8"))
-            return document
-        except (OSError, ValueError):
-            newest = read_last(directory / EVENTS)
-            return dict(newest.data) if newest and newest.type is Type.RUN_FINISHED else None
+        return read_result(self._places.runs / run)
+
+
+def read_result(directory: Path) -> dict[str, Any] | None:
+    """`result.json` of a run, else the last event's data; None where it has not ended."""
+    try:
+        document: dict[str, Any] = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+        return document
+    except (OSError, ValueError):
+        newest = read_last(directory / EVENTS)
+        return dict(newest.data) if newest and newest.type is Type.RUN_FINISHED else None
 
 
 def _make_row(run: str, tasks: str, verdict: str, summary: str, disks: Sequence[str]) -> dict[str, JSON]:

@@ -226,7 +226,9 @@ FAULTS = [
     (["run", "wipe", "--then", "sleep"], "none of stay, reboot, poweroff"),
     (["run", "../../etc/passwd"], "there is no task"),
     (["run", "wipe", "stray"], "is no option"),
-    (["report", "none"], "there is no run"),
+    (["report", "none"], "there is no run none; `liveagent history` names the runs"),
+    (["verify", "none"], "neither a file nor a run none"),
+    (["verify"], "no run of this machine has a certificate"),
     (["cancel"], "no run is on"),
     (["receive", "--listen", "nowhere"], "ADDR:PORT"),
 ]

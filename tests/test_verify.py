@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -81,6 +82,7 @@ class Desk:
 
 
 MakeDesk = Callable[..., Desk]
+Verify = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
@@ -396,6 +398,67 @@ def test_no_such_file(desk: Desk) -> None:
     """A name that is mistyped is a usage error, and not a certificate that is not good."""
     done = desk.verify(desk.directory / "certificat.json")
     assert done.returncode == 2 and "No such file" in done.stderr
+
+
+# -- by run -----------------------------------------------------------------------------------------
+
+WIPED = ("20261124T081502Z-5f0c2e", "20261125T081502Z-aaaaaa")
+LOOKED, BROKEN, IS_ON, REST, LOST = (f"2026112{day}T081502Z-{day * 6}" for day in "67890")
+
+
+@pytest.fixture
+def verify_run(issued: Path, tmp_path: Path) -> Verify:
+    """`liveagent verify` on a machine with two wipes, and after them runs without a certificate of the machine."""
+    runs = tmp_path / "state" / "runs"
+    for run in WIPED:
+        shutil.copytree(issued, runs / run)
+    for run, tasks in ((LOOKED, ["hwdiag"]), (BROKEN, ["wipe"]), (IS_ON, None), (REST, ["wipe"]), (LOST, [])):
+        (runs / run).mkdir()
+        (runs / run / "events.jsonl").touch()
+        if tasks is not None:
+            (runs / run / "result.json").write_text(json.dumps({"tasks": [{"task": task} for task in tasks]}))
+    (runs / REST / f"{DISK}.json").write_text("{}")
+    environment = {**os.environ, "LIVEAGENT_STATE_DIR": str(tmp_path / "state")}
+
+    def verify(*words: str, state: str = "") -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "liveagent", *(["--state", state] if state else []), "verify", *words]
+        return subprocess.run(argv, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    return verify
+
+
+@pytest.mark.parametrize(("words", "run"), [([], WIPED[1]), ([WIPED[0]], WIPED[0]), (["20261124"], WIPED[0])])
+def test_a_run(verify_run: Verify, tmp_path: Path, words: list[str], run: str) -> None:
+    """By its name or its beginning; without a word it is the newest that has a certificate, and says which."""
+    done = verify_run(*words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{tmp_path / 'state' / 'runs' / run / 'certificate.json'}: NOT ERASED")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nosuchrun"], "there is neither a file nor a run nosuchrun; `liveagent history` names the runs"),
+        (["2026"], "several runs begin with 2026"),
+        ([LOOKED], "the run has no certificate, since it wiped nothing"),
+        ([f"state/runs/{LOOKED}"], "the run has no certificate, since it wiped nothing"),
+        ([BROKEN], f"the run has no certificate; `liveagent report {BROKEN}` says how it ended"),
+        ([LOST], f"the run has no certificate; `liveagent report {LOST}` says how it ended"),
+        ([IS_ON], "the run has no certificate: it has not ended"),
+        ([REST], f"no certificate of the machine, only of disks: name one of them, as {DISK}.json"),
+        (["state"], "state: there is no certificate in it"),
+    ],
+)
+def test_a_run_without(verify_run: Verify, words: list[str], said: str) -> None:
+    """What there is no certificate of is told in words, and is no certificate that is not good."""
+    done = verify_run(*words)
+    assert done.returncode == 2 and said in done.stderr and not done.stdout, done.stderr
+
+
+def test_no_run_at_all(verify_run: Verify) -> None:
+    """On a machine that wiped nothing yet there is nothing to take."""
+    done = verify_run(state="elsewhere")
+    assert done.returncode == 2 and "no run of this machine has a certificate yet" in done.stderr
 
 
 # -- countersigning ---------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from liveagent import cli
 from liveagent.events import EXIT_USAGE, Result, Type, exit_status
@@ -29,7 +29,7 @@ DISKS_NAMED = 3  # of a run, in the table of all runs
 def open_records(shell: cli.Shell) -> Records:
     """The records of this machine: its files for those who may read them, else what the daemon tells over the bus."""
     places = shell.places
-    barred = [str(path) for path in (Lock(places.runtime).path, places.state) if not _may_read(path)]
+    barred = [str(path) for path in (Lock(places.runtime).path, places.state) if not may_read(path)]
     if not barred:
         return Disk(places, probe_image(shell.host))
     from liveagent.bus.client import Client, NoDaemon
@@ -40,17 +40,21 @@ def open_records(shell: cli.Shell) -> Records:
         cli.fail(f"only root may read {' and '.join(barred)}, and {error}; try it as root")
 
 
-def _may_read(path: Path) -> bool:
+def may_read(path: Path) -> bool:
     """Whether nothing would be in the way; what is not there is no secret either."""
     return not os.path.exists(path) or os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0))
 
 
 def choose_run(records: Records, name: str) -> str:
-    """A run by its name or its beginning; leaves where there is none."""
-    run = records.find(name)
-    if not run:
-        cli.fail(f"there is no run {name or 'yet'}; `liveagent history` names them", EXIT_USAGE)
-    return run
+    """A run by its name or its beginning; leaves where there is none, or several."""
+    return records.find(name) or fail_choice(name, [row["run"] for row in records.history()])
+
+
+def fail_choice(name: str, known: Sequence[str], what: str = "no run") -> NoReturn:
+    """Say why a name means none of the runs that are known."""
+    if name and any(run.startswith(name) for run in known):
+        cli.fail(f"several runs begin with {name}; `liveagent history` names them", EXIT_USAGE)
+    cli.fail(f"there is {what} {name or 'yet'}; `liveagent history` names the runs", EXIT_USAGE)
 
 
 def show_status(document: Mapping[str, Any]) -> None:

@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from liveagent import cli
-from liveagent.certificate import render
+from liveagent.certificate import MACHINE, render
 from liveagent.certificate_check import list_files, parse_certificate
+from liveagent.command import runs
 from liveagent.events import EXIT_STATUS, EXIT_USAGE, Verdict
 from liveagent.host import CommandError
+from liveagent.places import Places
+from liveagent.records import choose_run, read_result
 from liveagent.report.lines import render_bytes
+from liveagent.report.record import EVENTS
 from liveagent.report.spool import write_synced
+from liveagent.report.troubles import only_mapping, only_mappings
 from liveagent.scrub import make_printable
 from liveagent.signature import SignatureError, sign
 from liveagent.validation import VALIDATION, Files, Signature, Verified, make_validation, verify_certificate
@@ -26,14 +31,61 @@ from liveagent.validation import VALIDATION, Files, Signature, Verified, make_va
 log = logging.getLogger(__name__)
 
 SIGNERS = "/etc/liveagent/certificate_signers"
+CERTIFICATE = f"{MACHINE}.json"
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,250}")
 
 
-def find_certificate(runs: Path, given: Path) -> Path:
-    """The file that is meant: itself, the machine's in a directory, or the machine's of a run."""
-    if not given.exists() and len(given.parts) == 1 and (runs / given).is_dir():
-        given = runs / given
-    return given / "certificate.json" if given.is_dir() else given
+def find_certificate(places: Places, given: Path | None) -> Path:
+    """The file that is meant: itself, the machine's in a directory or of a run, or of the newest run that has one.
+
+    Leaves where there is none.
+    """
+    if given is None:
+        return _find_newest(places)
+    if not given.exists() and len(given.parts) == 1:
+        given = _find_run(places, str(given))
+    if not given.is_dir():
+        return given
+    certificate = given / CERTIFICATE
+    # One that cannot be looked into may have one: reading it says what is in the way.
+    if os.access(given, os.X_OK) and not certificate.exists():
+        cli.fail(f"{given}: {_explain_none(given)}", EXIT_USAGE)
+    return certificate
+
+
+def _find_newest(places: Places) -> Path:
+    for directory in reversed(_list_runs(places, "the runs of this machine")):
+        if (directory / CERTIFICATE).exists():
+            return directory / CERTIFICATE
+    cli.fail("no run of this machine has a certificate yet: a wipe leaves one", EXIT_USAGE)
+
+
+def _find_run(places: Places, name: str) -> Path:
+    names = [directory.name for directory in _list_runs(places, f"there is no file {name}, and the runs")]
+    return places.runs / (choose_run(names, name) or runs.fail_choice(name, names, "neither a file nor a run"))
+
+
+def _list_runs(places: Places, what: str) -> list[Path]:
+    if not runs.may_read(places.state):
+        cli.fail(f"{what} are for root alone to read; try it as root")
+    return places.run_directories()
+
+
+def _explain_none(directory: Path) -> str:
+    """Why there is no certificate of a machine in a directory."""
+    disks = sorted(path.name for path in directory.glob("certificate-*.json"))
+    if disks:
+        return f"it has no certificate of the machine, only of disks: name one of them, as {disks[0]}"
+    if not (directory / EVENTS).exists():
+        return "there is no certificate in it"
+    result = read_result(directory)
+    if result is None:
+        return "the run has no certificate: it has not ended"
+    tasks = [task.get("task") for task in only_mappings(only_mapping(result).get("tasks"))]
+    # Without any task the result is that of a record that was lost: nobody knows what it did.
+    if tasks and "wipe" not in tasks:
+        return "the run has no certificate, since it wiped nothing"
+    return f"the run has no certificate; `liveagent report {directory.name}` says how it ended"
 
 
 def make_validation_path(certificate: Path) -> Path:
@@ -100,11 +152,11 @@ class Given:
         return ""
 
 
-def run(shell: cli.Shell, certificate: Path, given: Given) -> int:
+def run(shell: cli.Shell, path: Path | None, given: Given) -> int:
     """Check a certificate, or countersign it; the exit status."""
     if given.fault:
         cli.fail(given.fault, EXIT_USAGE)
-    certificate = find_certificate(shell.places.runs, certificate)
+    certificate = find_certificate(shell.places, path)
     files, verified = _check(shell, certificate, given)
     if given.name:
         return _countersign(shell, certificate, files, verified, given)
