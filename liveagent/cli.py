@@ -302,7 +302,7 @@ def attach(shell: Shell, name: str) -> None:
     from liveagent.command import runs
 
     records = runs.open_records(shell)
-    sys.exit(runs.attach(records, runs.choose_run(records, name)))
+    sys.exit(runs.attach(records, runs.choose_run(records, name), shell.places))
 
 
 @main.command()
@@ -342,7 +342,7 @@ def report(shell: Shell, name: str, as_json: bool, html: str) -> None:
     from liveagent.command import runs
 
     records = runs.open_records(shell)
-    sys.exit(runs.report(records, runs.choose_run(records, name), as_json, html))
+    sys.exit(runs.report(records, runs.choose_run(records, name), as_json, html, shell.places))
 
 
 @main.command()

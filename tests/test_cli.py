@@ -101,6 +101,34 @@ def test_json_is_alone_on_stdout(command: Command, make_loop: MakeLoop) -> None:
 
 
 @pytest.mark.loop
+def test_where_the_certificate_is(command: Command, make_loop: MakeLoop, tmp_path: Path) -> None:
+    """Who wiped is told where the certificate is, and that nothing signs it, by the run and by all that shows it."""
+    done = command("run", "wipe", "--disks", make_loop(8 * MIB, MARK), "--yes")
+    (directory,) = (tmp_path / "state" / "runs").iterdir()
+    said = f"certificate: {directory / 'certificate.html'} (`liveagent verify {directory.name}` checks it)"
+    assert done.returncode == 0 and said in done.stderr.splitlines()
+    assert said in command("report").stdout.splitlines() and said in command("attach").stderr.splitlines()
+    assert command("report").stdout.count("NOTE: certificates are not signed: certificate_key is not set") == 1
+    done = command("verify", directory.name[:8])
+    assert done.returncode == 1 and done.stdout.splitlines()[-1].startswith("NOT SIGNED: ")
+    # A page that is gone, or that nobody may see, is not named.
+    (directory / "certificate.html").unlink()
+    assert f"certificate: {directory / 'certificate.json'} (" in command("report").stdout
+    (directory / "certificate.json").unlink()
+    assert "certificate: " not in command("report").stdout
+
+
+def test_a_beginning_that_several_runs_have(command: Command, tmp_path: Path) -> None:
+    """Such a name is not said to be no run's."""
+    for run in ("20260101T000000Z-aaaaaa", "20260102T000000Z-bbbbbb"):
+        (tmp_path / "state" / "runs" / run).mkdir(parents=True)
+    for word in ("report", "attach"):
+        done = command(word, "2026")
+        assert done.returncode == 2 and "several runs begin with 2026" in done.stderr
+    assert "there is no run 2027" in command("report", "2027").stderr
+
+
+@pytest.mark.loop
 def test_dry_run_touches_nothing(command: Command, make_loop: MakeLoop) -> None:
     """A dry run shows the table, leaves no run, no lock and no byte changed; with refusals it exits 4."""
     device, protected = make_loop(8 * MIB, MARK), make_loop(8 * MIB)

@@ -203,6 +203,7 @@ def hand_in(shell: cli.Shell, client: Client, order: Order, how: How) -> int:
         cli.print_json(dict(document))
     else:
         cli.tell(f"`liveagent report` shows this again; the record of this run is in {shell.places.runs / run}")
+        runs.tell_certificate(shell.places, run)
     return exit_status(Result.decode(document))
 
 
@@ -321,6 +322,7 @@ def _carry_out(shell: cli.Shell, ready: Ready, as_json: bool) -> int:
             cli.tell(ended.trouble)
         else:
             cli.tell(f"the record of this run is in {shell.places.runs / ended.result.run}")
+            runs.tell_certificate(shell.places, ended.result.run)
         late = _drain(ended, plan, cancel)
         _then(shell, plan, late, cancel)
         ended.close()

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from liveagent import cli
+from liveagent.certificate import MACHINE
 from liveagent.events import EXIT_USAGE, Result, Type, exit_status
 from liveagent.image import probe_image
 from liveagent.lock import Lock
+from liveagent.places import Places
 from liveagent.records import Disk, Records
 from liveagent.report.lines import WIDTH, render_progress
 from liveagent.report.overview import list_not_measured, render_overview
@@ -125,7 +127,7 @@ def _wait_for_end(shell: cli.Shell, run: str) -> bool:
     return False
 
 
-def attach(records: Records, run: str) -> int:
+def attach(records: Records, run: str, places: Places) -> int:
     """Show a run from its beginning until it ends; the exit status is the run's."""
     if not records.is_on(run):
         cli.tell(f"run {run} has ended; this is what it was")
@@ -134,6 +136,7 @@ def attach(records: Records, run: str) -> int:
     except KeyboardInterrupt:
         cli.tell(f"left; the run goes on. `liveagent attach {run}` comes back, `liveagent cancel` stops it")
         return 0
+    tell_certificate(places, run)
     return exit_status(Result.decode(result))
 
 
@@ -161,7 +164,23 @@ def follow(records: Records, run: str, hint: str, on_stderr: bool = False) -> Ma
     cli.fail(f"run {run} was broken off")
 
 
-def report(records: Records, run: str, as_json: bool, html: str) -> int:
+def describe_certificate(places: Places, run: str) -> str:
+    """Where the certificate of a run is; "" where there is none, or none that may be read by who asks."""
+    for name in (f"{MACHINE}.html", f"{MACHINE}.json"):
+        path = places.runs / run / name
+        if os.path.exists(path):
+            return f"certificate: {path} (`liveagent verify {run}` checks it)"
+    return ""
+
+
+def tell_certificate(places: Places, run: str) -> None:
+    """Say at the end of a run where its certificate is."""
+    certificate = describe_certificate(places, run)
+    if certificate:
+        cli.tell(certificate)
+
+
+def report(records: Records, run: str, as_json: bool, html: str, places: Places) -> int:
     """Show a result again; the exit status is the run's."""
     document = records.result(run)
     if document is None:
@@ -177,15 +196,16 @@ def report(records: Records, run: str, as_json: bool, html: str) -> int:
     if as_json:
         cli.print_json(document)
     elif not html:
-        print_lines(render_result(document), sys.stdout)
+        print_lines(render_result(document, describe_certificate(places, run)), sys.stdout)
     return exit_status(Result.decode(document))
 
 
-def render_result(document: Mapping[str, Any]) -> list[str]:
-    """A result as text: the verdict, each task, each disk, each finding."""
+def render_result(document: Mapping[str, Any], certificate: str = "") -> list[str]:
+    """A result as text: the verdict, where its certificate is, each task, each disk, each finding."""
     lines = [f"{str(document['verdict']).upper()}  {document['summary']}"]
     machine = document["machine"]
     lines.append(f"machine {machine.get('serial') or 'unknown'}, run {document['run']}, {document['finished']}")
+    lines += [certificate] if certificate else []
     slots = find_slots(document)
     for task in document["tasks"]:
         lines += ["", f"{task['task']}: {str(task['verdict']).upper()}: {task['summary']}"]

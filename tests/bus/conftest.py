@@ -115,9 +115,18 @@ class Quick(Task):
         return Outcome(Verdict.WARN, "done")
 
 
-HOLD, SPEAK, QUICK, TIDY, MANY = Hold(), Speak(), Quick(), Tidy(), Many()
+class Paper(Task):
+    name = "paper"
+    summary = "leave what looks like a certificate"
+
+    def run(self, context: Context, options: object) -> Outcome:
+        (context.directory / "certificate.html").write_text("a page")
+        return Outcome(Verdict.PASS, "done")
+
+
+HOLD, SPEAK, QUICK, TIDY, MANY, PAPER = Hold(), Speak(), Quick(), Tidy(), Many(), Paper()
 '''
-NAMES = ("hold", "speak", "quick", "tidy", "many")
+NAMES = ("hold", "speak", "quick", "tidy", "many", "paper")
 ENTRY_POINTS = "\n".join(["[liveagent.tasks]", *(f"{name} = bus_tasks:{name.upper()}" for name in NAMES)])
 
 

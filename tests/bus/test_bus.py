@@ -151,6 +151,24 @@ def test_who_may_what(running: Server) -> None:
     assert json.loads(running.command("report", run, "--json", user=MEMBER).stdout)["verdict"] == "cancelled"
 
 
+def test_where_the_certificate_is(running: Server) -> None:
+    """Whoever may not look into the state directory is told of no file there, and root is at the run's end."""
+    done = running.command("run", "paper")
+    run = running.status()["run"]
+    place = running.directory / "state" / "runs" / run / "certificate.html"
+    said = f"certificate: {place} (`liveagent verify {run}` checks it)"
+    assert done.returncode == 0 and said in done.stderr.splitlines()
+    assert said in running.command("report").stdout.splitlines()
+    looked = running.command("report", user=MEMBER)
+    assert looked.returncode == 0 and run in looked.stdout and "certificate" not in looked.stdout + looked.stderr
+    barred = running.command("verify", run, user=MEMBER)
+    assert barred.returncode == 3 and "the runs are for root alone to read; try it as root" in barred.stderr
+    # What a beginning means is the same over the bus.
+    running.command("run", "quick")
+    for user in ("", MEMBER):
+        assert "several runs begin with 2;" in running.command("report", "2", user=user).stderr
+
+
 def test_the_interface_is_introspectable(running: Server) -> None:
     said = call(running, "call", NAME, PATH, "org.freedesktop.DBus.Introspectable", "Introspect", user=MEMBER)
     [interface] = (one for one in ElementTree.fromstring(json.loads(said.stdout)["data"][0]) if one.get("name") == NAME)
