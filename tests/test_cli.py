@@ -273,6 +273,21 @@ def test_usage_faults(command: Command, words: list[str], said: str) -> None:
     assert json.loads(command("history", "--json").stdout) == []
 
 
+def test_a_narrow_terminal_cuts_no_run(command: Command, tmp_path: Path) -> None:
+    """What `history` shows on a terminal is there to be copied for `report`: the whole of it."""
+    command("run", "wipe", "--disks", "serial:NO-SUCH-SERIAL", "--yes")
+    (run,) = [row["run"] for row in json.loads(command("history", "--json").stdout)]
+    master, slave = pty.openpty()
+    argv = [sys.executable, "-m", "liveagent", "--state", str(tmp_path / "state"), "history"]
+    environment = {**os.environ, "LIVEAGENT_RUNTIME_DIR": str(tmp_path / "run"), "TERM": "xterm", "COLUMNS": "40"}
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=slave, env=environment, timeout=60)
+    os.close(slave)
+    shown = os.read(master, 4096).decode()
+    os.close(master)
+    assert done.returncode == 0 and run in shown.split() and "…" not in shown
+    assert command("report", run).returncode == 4
+
+
 def test_unknown_disk_refuses(command: Command) -> None:
     """A disk that is not there refuses the whole task, before anything is touched."""
     done = command("run", "wipe", "--disks", "serial:NO-SUCH-SERIAL", "--yes", "--json")

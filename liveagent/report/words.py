@@ -8,11 +8,14 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from liveagent.events import Verdict
-from liveagent.report.lines import clean
+from liveagent.report.lines import clean, fold
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
+
+# Columns: what lies between two of a table, and the least in which a sentence can be read.
+GAP, SENTENCE = 2, 40
 
 
 def print_lines(lines: Iterable[str], stream: IO[str], style: str = "") -> None:
@@ -27,16 +30,14 @@ def print_lines(lines: Iterable[str], stream: IO[str], style: str = "") -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], stream: IO[str]) -> None:
-    """A table: by rich on a terminal, aligned text elsewhere."""
+    """A table: by rich on a terminal, aligned text elsewhere.
+
+    On a terminal no word is broken that fits a line: a serial or a run's name is there to be compared and copied.
+    Sentences wrap; where that leaves them too little, the columns that do not fit stand below each row.
+    """
     cells = [[clean(cell) for cell in row] for row in rows]
     if stream.isatty():
-        from rich.table import Table
-
-        names = [verdict.value for verdict in Verdict]
-        table = Table(*columns, box=None, pad_edge=False)
-        for row in cells:
-            table.add_row(*(_colour(cell, "", [cell] if cell in names else []) for cell in row))
-        _open(stream, wraps=True).print(table)
+        _print_on_terminal([*columns], cells, stream)
         return
     widths = [max(len(row[index]) for row in (columns, *cells)) for index in range(len(columns))]
     for row in ([*columns], *cells):
@@ -44,11 +45,83 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], stream: I
         click.echo("  ".join(padded).rstrip(), file=stream)
 
 
-def _open(stream: IO[str], wraps: bool = False) -> Console:
+def _print_on_terminal(columns: list[str], rows: Sequence[list[str]], stream: IO[str]) -> None:
+    from rich.cells import cell_len
+    from rich.table import Table
+
+    console = _open(stream)
+    lanes = [*zip(columns, *rows)]
+    widths = [max(map(cell_len, lane)) for lane in lanes]
+    least = [
+        min(width, max(SENTENCE, *(cell_len(word) for text in lane for word in text.split())))
+        if any(" " in cell for cell in lane[1:])
+        else width
+        for lane, width in zip(lanes, widths)
+    ]
+    room = console.width - GAP * (len(columns) - 1)
+    if sum(least) > room:
+        _print_blocks(columns, rows, widths, console)
+        return
+    table = Table(box=None, pad_edge=False)
+    for name, width in zip(columns, _share(widths, least, room)):
+        table.add_column(name, width=width)
+    for row in rows:
+        table.add_row(*map(_colour_cell, row))
+    console.print(table, soft_wrap=False)
+
+
+def _share(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """How wide each column is: what it has to be, and of the rest the same for each that wants more."""
+    shared = [*least]
+    spare = room - sum(least)
+    wanting = sorted(range(len(widths)), key=lambda index: widths[index] - least[index])
+    for number, index in enumerate(wanting):
+        more = min(widths[index] - least[index], spare // (len(wanting) - number))
+        shared[index] += more
+        spare -= more
+    return shared
+
+
+def _print_blocks(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], console: Console
+) -> None:
+    """The first columns side by side, as many as fit and at least one; the others by name below each row."""
+    from rich.cells import set_cell_size
+    from rich.text import Text
+
+    beside, used = 1, widths[0]
+    while beside < len(columns) and used + GAP + widths[beside] <= console.width:
+        used += GAP + widths[beside]
+        beside += 1
+
+    def lay(cells: Iterable[str], style: str = "") -> None:
+        line = Text(" " * GAP).join(
+            _colour_cell(cell, style, set_cell_size(cell, width)) for cell, width in zip(cells, widths[:beside])
+        )
+        line.rstrip()
+        if line:
+            console.print(line)
+
+    lay(columns, "bold")
+    for row in rows:
+        lay(row)
+        # A row without them is about none of those above it.
+        indent = " " * GAP if any(row[:beside]) else ""
+        for name, cell in zip(columns[beside:], row[beside:]):
+            for line in fold(f"{indent}{name}: {cell}" if name else f"{indent}{cell}", console.width) if cell else ():
+                console.print(_colour_cell(cell, "", line))
+
+
+def _open(stream: IO[str]) -> Console:
     from rich.console import Console
 
     # A line is left to the terminal to wrap, so that it can be copied and searched for as one.
-    return Console(file=stream, soft_wrap=not wraps)
+    return Console(file=stream, soft_wrap=True)
+
+
+def _colour_cell(cell: str, style: str = "", text: str = "") -> Text:
+    """A cell, or the line that it stands on; its verdict is coloured where it is one, and no word of a sentence."""
+    return _colour(text or cell, style, [cell] if cell in [verdict.value for verdict in Verdict] else [])
 
 
 def _colour(text: str, style: str, words: Iterable[str]) -> Text:

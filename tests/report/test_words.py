@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import collections
 import io
+import re
 
 import pytest
+from rich.cells import cell_len
 
-from liveagent.report.words import print_lines, print_table
+from liveagent.report.words import SENTENCE, print_lines, print_table
 
 EVIL = "model \x1b[2J\x1b]0;title\x07 [bold]:smile:[/bold]"
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 CLEAN = "model ?[2J?]0;title? [bold]:smile:[/bold]"
 
 
@@ -57,3 +61,115 @@ def test_tables() -> None:
     ]
     assert CLEAN in terminal.getvalue() and "\x1b[1;31mfail\x1b[0m" in terminal.getvalue()
     assert "\x1b[2J" not in terminal.getvalue() and "\x1b[1;31mfail\x1b[0mure" not in terminal.getvalue()
+
+
+# -- where a table does not fit ---------------------------------------------------------------------
+
+RUNS = (
+    ("run", "tasks", "verdict", "summary", "disks"),
+    [
+        ("20261129T222349Z-aa11bb", "wipe", "pass", "wipe: 2 disks erased (2 purged)", "/dev/sda, /dev/sdb"),
+        (
+            "20261129T224349Z-cc11cc",
+            "hwdiag, wipe",
+            "fail",
+            "hwdiag: 3 findings; wipe: 17 of 18 disks erased, 1 failed",
+            "",
+        ),
+    ],
+)
+NVME = "nvme-sanitize-block (purge: the drive offers it), else nvme-format-user, overwrite"
+DISKS = (
+    ("disk", "model", "serial", "size", "holds", "what will be done"),
+    [
+        ("/dev/nvme0n1", "SAMSUNG MZQL2960HCJR-00A07", "S64GNX0T100001", "960 GB", "gpt, ext4", NVME),
+        (
+            "/dev/sda",
+            "-",
+            "S4EWNX0N123456789000",
+            "4.00 TB",
+            "nothing known",
+            "REFUSED: is mounted at /; is mounted at /run",
+        ),
+        ("", "", "", "", "", "REFUSED: `all` is refused: this is not a live image; name the disks"),
+    ],
+)
+CHECKS = (
+    ("verdict", "part", "what was found"),
+    [
+        ("pass", "/var/lib/liveagent", "can be written"),
+        ("fail", "wipe", "needs hdparm, sg_sanitize, smartctl, mdadm, which is not installed"),
+    ],
+)
+FACTS = ("", ""), [("model", "Xeon"), ("flags", "aes sha_ni avx " * 9)]
+
+
+def show(table: tuple[tuple[str, ...], list[tuple[str, ...]]], width: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What stands on a terminal so wide."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    print_table(*table, stream)
+    return ESCAPE.sub("", stream.getvalue())
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 80, 100, 120, 200])
+@pytest.mark.parametrize("table", [RUNS, DISKS, CHECKS, FACTS], ids=["history", "dry-run", "doctor", "facts"])
+def test_no_word_is_broken(
+    table: tuple[tuple[str, ...], list[tuple[str, ...]]], width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run is copied and a serial compared: on no terminal is one cut, and no line is left to it to be broken."""
+    text = show(table, width, monkeypatch)
+    words = collections.Counter(word for row in table[1] for cell in row for word in cell.split())
+    assert not words - collections.Counter(text.split())
+    assert all(cell_len(line) <= width for line in text.splitlines())
+
+
+def test_what_does_not_fit_stands_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Side by side what a row is known by, and below it by name what is long; a note is about no row above it."""
+    assert show(DISKS, 80, monkeypatch).splitlines() == [
+        "disk          model                       serial                size",
+        "/dev/nvme0n1  SAMSUNG MZQL2960HCJR-00A07  S64GNX0T100001        960 GB",
+        "  holds: gpt, ext4",
+        "  what will be done: nvme-sanitize-block (purge: the drive offers it), else",
+        "    nvme-format-user, overwrite",
+        "/dev/sda      -                           S4EWNX0N123456789000  4.00 TB",
+        "  holds: nothing known",
+        "  what will be done: REFUSED: is mounted at /; is mounted at /run",
+        "what will be done: REFUSED: `all` is refused: this is not a live image; name the",
+        "  disks",
+    ]
+    assert show(RUNS, 60, monkeypatch).splitlines() == [
+        "run                      tasks         verdict",
+        "20261129T222349Z-aa11bb  wipe          pass",
+        "  summary: wipe: 2 disks erased (2 purged)",
+        "  disks: /dev/sda, /dev/sdb",
+        "20261129T224349Z-cc11cc  hwdiag, wipe  fail",
+        "  summary: hwdiag: 3 findings; wipe: 17 of 18 disks erased,",
+        "    1 failed",
+    ]
+
+
+def test_a_sentence_wraps_where_it_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays a table as long as a sentence can be read in its column, which is as wide as there is room for."""
+    assert [line.rstrip() for line in show(CHECKS, 80, monkeypatch).splitlines()] == [
+        "verdict  part                what was found",
+        "pass     /var/lib/liveagent  can be written",
+        "fail     wipe                needs hdparm, sg_sanitize, smartctl, mdadm, which",
+        "                             is not installed",
+    ]
+    least = len("verdict  /var/lib/liveagent  ") + SENTENCE
+    assert "what was found: " not in show(CHECKS, least, monkeypatch)
+    assert "\n  what was found: can be written\n" in show(CHECKS, least - 1, monkeypatch)
+    lines = show((("a", "b"), [("one two " * 10, "three four " * 40)]), 120, monkeypatch).splitlines()
+    assert lines[0].index("b") == 61 and max(map(len, lines)) <= 120
+
+
+def test_colours_of_what_stands_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verdict is in its colour wherever it stands, and a word of a sentence is not."""
+    monkeypatch.setenv("COLUMNS", "30")
+    stream = Terminal()
+    print_table(("run", "verdict", "summary"), [("20261129T222349Z-aa11bb", "fail", "to fail is \x1b[2Jhuman")], stream)
+    assert "  verdict: \x1b[1;31mfail\x1b[0m\n  summary: to fail is" in stream.getvalue()
+    assert "\x1b[2J" not in stream.getvalue()
