@@ -7,6 +7,7 @@ never a colour alone.
 from __future__ import annotations
 
 import collections
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 from rich.cells import cell_len, set_cell_size
@@ -45,15 +46,22 @@ TALL = 40
 def render(view: View, width: int, height: int, now: float, hint: str = "") -> Group:
     """The screen: at most `height` lines of at most `width` columns. `now` is in seconds since the epoch."""
     head = _render_head(view, width, now) if view.run else [Text("the service looks at this machine …"), _rule(width)]
-    room = max(0, height - len(head) - bool(hint))
+    foot = _render_foot(hint, width)[-height:]
+    room = max(0, height - len(head) - len(foot))
     body = _render_end(view, width, room) if view.verdict else _render_running(view, width, room)
     lines = [*head, *body]
-    if hint:
-        lines = lines[: max(0, height - 1)]
-        lines += [Text()] * (height - 1 - len(lines)) + [Text(hint, "dim")]
+    if foot:
+        lines = lines[: height - len(foot)]
+        lines += [Text()] * (height - len(foot) - len(lines)) + foot
     for line in lines:
         line.truncate(width, overflow="ellipsis")
     return Group(*lines[:height])
+
+
+def _render_foot(hint: str, width: int) -> list[Text]:
+    """The hint on one line, or each half of it on its own: a command in it has to stay whole."""
+    lines = [hint] if cell_len(hint) <= width else hint.replace("; ", ";\n").split("\n")
+    return [Text(line, "dim") for line in lines if line]
 
 
 # -- the head ---------------------------------------------------------------------------------------
@@ -115,7 +123,15 @@ def _render_rows(view: View, width: int, room: int) -> list[Text]:
     too_many = len(rows) > room or bool(view.forgotten)
     shown = choose_rows(rows, room - too_many)
     columns = Columns(rows, width)
-    lines = [columns.render(row) for row in shown]
+    made = {id(row): [columns.render(row)] for row in shown}
+    # How a part ended is told on as many lines as are free, the worst first.
+    spare = room - too_many - len(shown)
+    for row in sorted(shown, key=lambda row: row.rank):
+        folded = columns.fold(row, width)
+        if len(folded) - 1 <= spare:
+            spare -= len(folded) - 1
+            made[id(row)] = folded
+    lines = [line for row in shown for line in made[id(row)]]
     if too_many:
         kept = {id(row) for row in shown}
         lines.append(Text(_render_more([row for row in rows if id(row) not in kept], view.forgotten), "dim"))
@@ -180,6 +196,15 @@ class Columns:
         """What is left for label and bar."""
         fixed = [self.name, *([self.serial] if self.serial else []), PERCENT, *self.optional.values()]
         return width - sum(fixed) - self.gap * len(fixed)
+
+    def fold(self, row: Row, width: int) -> list[Text]:
+        """A row that has ended, on as many lines as its summary needs, beside the column of names; others on one."""
+        line = self.render(row)
+        if not row.verdict or line.cell_len <= width:
+            return [line]
+        used = len(line) - len(row.summary)
+        first, *rest = _wrap(row.summary, width, used, min(self.name + self.gap, used)) or [""]
+        return [line[:used].append(first[used:]), *map(Text, rest)]
 
     def render(self, row: Row) -> Text:
         who = [_cell(row.name, self.name), *([_cell(row.serial, self.serial)] if self.serial else [])]
@@ -259,6 +284,23 @@ def _spread(left: Text, right: Text, width: int) -> Text:
     """One at each side; where both do not fit, the left one is cut."""
     left.truncate(max(0, width - right.cell_len - 2), overflow="ellipsis")
     return Text.assemble(left, " " * max(0, width - left.cell_len - right.cell_len), right)
+
+
+def _wrap(text: str, width: int, first: int, indent: int) -> list[str]:
+    """The text beside `first` columns that are taken, or below them where not even a word fits, and `indent` after."""
+
+    def wrap(taken: int) -> list[str]:
+        return textwrap.wrap(
+            text,
+            max(1, width),
+            initial_indent=" " * taken,
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+    lines = wrap(first)
+    return lines if not lines or len(lines[0]) <= width else ["", *wrap(indent)]
 
 
 def _set_size(text: Text, width: int) -> Text:

@@ -214,6 +214,48 @@ def test_serials_are_whole(width: int) -> None:
     assert any("serial CZJ2440B7X" in line for line in text)
 
 
+@pytest.mark.parametrize("width", range(40, 80))
+def test_the_foot_is_whole(width: int) -> None:
+    """What Ctrl-C does and what stops the run: on one line or on two, never without the command to type."""
+    hint = "Ctrl-C leaves, and the run goes on; `liveagent cancel` stops it"
+    text = show(begun(progress("wipe/sda")), width - 1, 15, hint)
+    assert len(text) == 15
+    assert (
+        text[-1:] == [hint]
+        if len(hint) < width
+        else text[-2:] == [part + ";" * (part[0] == "C") for part in hint.split("; ")]
+    )
+    for height in (1, 2, 5):
+        assert "`liveagent cancel` stops it" in show(begun(progress("wipe/sda")), width - 1, height, hint)[-1]
+
+
+def test_how_it_ended_is_told_where_there_is_room() -> None:
+    """A row that has ended goes on below itself, beside the names; where lines are short, the worst comes first."""
+    view = begun()
+    for name, verdict, summary in (
+        ("sda", "pass", "overwrite (clear) with random, read back 35.7 MB in 512 places"),
+        ("sdb", "refused", "is mounted at /; what lies on it cannot be read, so it may belong to a cluster"),
+    ):
+        view.feed(event(Type.STEP_STARTED, {"options": {"serial": f"S4EWNX0N123456{name}"}}, f"wipe/{name}"))
+        end = {"verdict": verdict, "summary": summary, "data": {}}
+        view.feed(event(Type.STEP_FINISHED, end, f"wipe/{name}"))
+    assert show(view, 60)[5:10] == [
+        "sda S4EWNX0N123456sda PASS      overwrite (clear) with",
+        "    random, read back 35.7 MB in 512 places",
+        "sdb S4EWNX0N123456sdb REFUSED   is mounted at /; what lies",
+        "    on it cannot be read, so it may belong to a cluster",
+        "─" * 60,
+    ]
+    assert show(view, 60, 11)[5:8] == [
+        "sda S4EWNX0N123456sda PASS      overwrite (clear) with rand…",
+        "sdb S4EWNX0N123456sdb REFUSED   is mounted at /; what lies",
+        "    on it cannot be read, so it may belong to a cluster",
+    ]
+    # Not a letter is cut where a word does not fit beside the verdict.
+    first, second = show(view, 40)[5:7]
+    assert (first.rstrip(), second) == ("sda S4EWNX0N123456sda PASS", "    overwrite (clear) with random, read")
+
+
 def test_it_stays_small() -> None:
     """Of a run that goes on for weeks nobody holds more than a screen can show."""
     view = begun()
