@@ -43,6 +43,7 @@ class Meter:
     """How far, how fast, how long still: a rate over the last seconds, and progress at most once a second.
 
     `moved` is when the disk last gave a sign of life, on the monotonic clock. Threads may add at the same time.
+    With a total of 0 there is nothing to tell of: the disk is watched, and no more.
     """
 
     WINDOW = 20.0
@@ -59,7 +60,8 @@ class Meter:
         now = time.monotonic()
         self.done += length
         self.moved = now
-        if now - self._told < 1 and self.done < self.total:
+        # A mere sign of life is no news at the end either.
+        if not self.total or (now - self._told < 1 and (self.done < self.total or not length)):
             return
         self._told = now
         self._marks = [mark for mark in self._marks if now - mark[0] <= self.WINDOW] or self._marks[-1:]
@@ -123,6 +125,10 @@ class Account:
         """Raises Cancelled as soon as the run is, and where the disk was left behind: its run is over."""
         if self.context.cancel.is_set() or self.is_closed:
             raise Cancelled("cancelled")
+
+    def watch(self) -> None:
+        """Begin to note signs of life, where there is nothing to count or not known yet how much."""
+        self.measure(0)
 
     def measure(self, total: int, done: int = 0) -> None:
         """Begin to count: `total` bytes are to be moved, `done` of them were before."""

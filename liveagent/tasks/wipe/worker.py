@@ -65,7 +65,7 @@ class Worker:
         row["fallbacks"] = []
         self._note_technique(order.choice.first)
         # From its first moment it is watched: an open can hang in the kernel as well as a write.
-        self.account.measure(1)
+        self.account.watch()
 
     def unfinished(self) -> Mapping[str, JSON]:
         """The row of the disk as long as nothing else is known of it."""
@@ -254,7 +254,7 @@ class Worker:
         self._note_technique(self._technique)
         self._note_attempt(self._technique)
         self.account.label = name
-        self.account.measure(1)
+        self.account.watch()
         self.account.say(f"{name} runs already, since before this boot: waiting for it")
         running.wait(job)
         had_size = bool(self.disk.size)
