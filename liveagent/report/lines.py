@@ -27,12 +27,13 @@ ADVICE = {
 
 
 class Lines:
-    """Renders events to lines, with at most one progress line a second a part."""
+    """Renders events to lines, with at most one progress line a second a part, and none where nothing has moved."""
 
     def __init__(self, every: float = PROGRESS_EVERY, clock: Callable[[], float] = time.monotonic) -> None:
         self._every = every
         self._clock = clock
-        self._shown: dict[str, float] = {}
+        # Of each part when, and what, apart from its rate: that changes also where nothing moves.
+        self._shown: dict[str, tuple[float, str]] = {}
 
     def render(self, event: Event) -> list[str]:
         """The lines of an event; none for one that people need not see. One that is broken says so, and no more."""
@@ -45,10 +46,11 @@ class Lines:
         return [clean(line) for text in texts for line in text.split("\n")]
 
     def _progress(self, event: Event) -> list[str]:
-        now = self._clock()
-        if now - self._shown.get(event.subject, float("-inf")) < self._every:
+        now, state = self._clock(), render_progress(event.subject, {**event.data, "rate": None})
+        at, shown = self._shown.get(event.subject, (float("-inf"), ""))
+        if now - at < self._every or state == shown:
             return []
-        self._shown[event.subject] = now
+        self._shown[event.subject] = now, state
         return [clean(render_progress(event.subject, event.data))[:WIDTH]]
 
 

@@ -168,6 +168,25 @@ def test_progress_is_at_most_one_a_second_a_part() -> None:
         assert all(later - earlier >= 1 for earlier, later in zip(times, times[1:]))
 
 
+def test_progress_that_stands_still_is_shown_once() -> None:
+    """What says the same again is no news, nor is a rate that falls because nothing moves; what moves is shown."""
+    clock = Clock()
+    lines = Lines(clock=clock)
+
+    def show(done: float, subject: str = "wipe/sda", **more: object) -> list[str]:
+        clock.now += 2
+        return lines.render(progress(done, 4e9, subject, **more))
+
+    assert [len(show(0, rate=0)), len(show(0, rate=0)), len(show(0, "wipe/sdb"))] == [1, 0, 1]
+    assert [len(show(1e9, rate=9e6, eta=60)), len(show(1e9, rate=8e6, eta=60)), len(show(1e9, eta=70))] == [1, 0, 1]
+    assert [len(show(4e9, rate=rate, eta=0)) for rate in (5e6, 4e6, 3e6)] == [1, 0, 0]
+    assert len(show(0, label="read back")) == 1
+    # What was not shown does not keep back what comes within the second after it.
+    assert show(0, label="read back") == []
+    clock.now += 0.1
+    assert len(lines.render(progress(1e9, 4e9, label="read back"))) == 1
+
+
 @pytest.mark.parametrize(
     ("event", "line"),
     [
