@@ -10,7 +10,7 @@ os_release=/usr/lib/os-release
 [ -e "$os_release" ] || os_release=/etc/os-release
 sed -i -e '/^IMAGE_ID=/d' -e '/^IMAGE_VERSION=/d' -e '/^BUILD_ID=/d' "$os_release"
 printf 'IMAGE_ID=speedtest\nIMAGE_VERSION=%s\nBUILD_ID=%s\n' "$IMAGE_BUILD" "$IMAGE_COMMIT" >> "$os_release"
-printf 'Live image speedtest %s (%s). What runs here: liveagent status\n' "$IMAGE_BUILD" "$IMAGE_COMMIT" > /etc/motd
+printf 'Live image speedtest %s (%s). To see what runs: liveagent status\n' "$IMAGE_BUILD" "$IMAGE_COMMIT" > /etc/motd
 # \4 and \6 are the addresses, \l is the line.
 printf 'Live image speedtest %s on \\n (\\l)\naddress \\4 \\6\n\n' "$IMAGE_BUILD" > /etc/issue
 

@@ -18,7 +18,7 @@ from liveagent.lock import Lock
 from liveagent.places import Places
 from liveagent.records import Disk, Records
 from liveagent.report.lines import WIDTH, render_progress
-from liveagent.report.overview import list_not_measured, render_overview
+from liveagent.report.overview import list_not_measured, list_output, render_overview
 from liveagent.report.troubles import find_slots, list_disks, make_trouble
 from liveagent.report.words import print_lines
 
@@ -113,7 +113,11 @@ def cancel(shell: cli.Shell, name: str) -> None:
         cli.tell("it is still putting things away; `liveagent status` shows when it has ended")
         return
     result = open_records(shell).result(holder.run)
-    cli.tell(f"it has ended: {result['verdict'].upper()}: {result['summary']}" if result else "it was broken off")
+    if result is None:
+        cli.tell("it was broken off")
+        return
+    cli.tell(f"it has ended: {result['verdict'].upper()}: {result['summary']}")
+    cli.tell(f"`liveagent report {holder.run}` says what became of each part")
 
 
 def _wait_for_end(shell: cli.Shell, run: str) -> bool:
@@ -136,6 +140,7 @@ def attach(records: Records, run: str, places: Places) -> int:
     except KeyboardInterrupt:
         cli.tell(f"left; the run goes on. `liveagent attach {run}` comes back, `liveagent cancel` stops it")
         return 0
+    cli.tell(f"`liveagent report {run}` shows this again")
     tell_certificate(places, run)
     return exit_status(Result.decode(result))
 
@@ -217,5 +222,6 @@ def render_result(document: Mapping[str, Any], certificate: str = "") -> list[st
             lines.append(f"  {name}: {state}: {disk.get('summary')}")
         lines += [f"  {make_trouble(finding, slots)} [{finding['code']}]" for finding in task["findings"]]
         lines += [f"  not measured: {text}" for text in list_not_measured(task)]
+        lines += [f"  | {line}" for line in list_output(task)]
     lines += [str(make_trouble(finding, slots)) for finding in document.get("findings", ())]
     return lines

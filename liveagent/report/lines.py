@@ -11,11 +11,13 @@ from typing import Any, Callable
 from liveagent.events import Event, Type
 from liveagent.report.banner import render_banner
 from liveagent.report.overview import render_not_measured, render_overview
-from liveagent.report.troubles import find_slots, make_trouble, only_mapping, only_mappings
+from liveagent.report.troubles import find_slots, list_done, make_trouble, only_mapping, only_mappings
 
 WIDTH = 79
 # At most one line of progress a second a part.
 PROGRESS_EVERY = 1.0
+# Of what went well so many parts are named at the end; the rest is counted, and the report names them all.
+DONE = 6
 ADVICE = {
     "fail": "The machine has a fault: see the parts named above.",
     "error": "The agent or a tool failed, or the request was wrong: see above. Nothing is proved about the machine.",
@@ -147,6 +149,9 @@ def _run_finished(event: Event) -> list[str]:
     for task in only_mappings(data.get("tasks")):
         lines.append(f"{task.get('task')}: {str(task.get('verdict')).upper()}: {task.get('summary')}")
         lines += [f"  {line}" for line in render_overview(task, WIDTH - 2)]
+        done = list_done({"tasks": [task]})
+        lines += [f"  PASS: {part.text}" for part in done[:DONE]]
+        lines += [f"  PASS: {len(done) - DONE} more"] if len(done) > DONE else []
         lines += [f"  {make_trouble(finding, slots)}" for finding in only_mappings(task.get("findings"))]
         lines += [f"  {line}" for line in render_not_measured(task, WIDTH - 2)]
     lines += [f"  {make_trouble(finding, slots)}" for finding in only_mappings(data.get("findings"))]

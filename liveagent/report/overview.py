@@ -1,7 +1,7 @@
 """What a task has to show of a machine beside verdicts: a few lines of what it is, and what was not measured.
 
 Any task may leave them in its data: `overview` is a list of {name, text}, `not_measured` a list of texts,
-`differences` a list of {path, ordered, found, verdict}.
+`differences` a list of {path, ordered, found, verdict}, `runs` a list of {part, tail} of commands.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from liveagent.report.troubles import GOOD, only_mapping, only_mappings
 NOT_MEASURED = "not measured"
 # A column of names that are one word, and a gap.
 NAME = 10
+# Of what a command printed, so many lines say how it ended.
+LAST = 10
 
 
 def list_overview(task: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -27,6 +29,17 @@ def list_not_measured(task: Mapping[str, Any]) -> list[str]:
     """What was not measured, and why."""
     rows = only_mapping(task.get("data")).get("not_measured")
     return [str(row) for row in rows] if isinstance(rows, (list, tuple)) else []
+
+
+def list_output(task: Mapping[str, Any]) -> list[str]:
+    """The last lines of what the task's commands printed, with the part before them where there were several."""
+    runs = only_mappings(only_mapping(task.get("data")).get("runs"))
+    found = []
+    for run in runs:
+        part = f"{run.get('part')}: " if len(runs) > 1 else ""
+        tail = run.get("tail")
+        found += [f"{part}{line}" for line in (tail[-LAST:] if isinstance(tail, (list, tuple)) else ())]
+    return found
 
 
 def list_differences(task: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:

@@ -248,16 +248,24 @@ def _render_end(view: View, width: int, height: int) -> list[Text]:
     todo = fold(ADVICE.get(view.verdict, ""), width)
     bottom = [Text(), *(Text(line, "bold") for line in todo)] if todo else []
     room = height - len(top) - len(bottom)
-    about: list[Text] = []
-    for number, trouble in enumerate(view.troubles):
-        lines = _fold_line(trouble, width)
-        left = len(view.troubles) - number
+    # Where nothing is wrong, in short what was done; then each part, so that nobody has to wonder which it was.
+    about = [] if view.troubles else [Text(line) for line in fold(view.summary, width)][: max(0, room)]
+    parts = [*view.troubles, *view.done]
+    for number, part in enumerate(parts):
+        lines = _fold_line(part, width)
+        left = len(parts) - number
         if len(about) + len(lines) + (left > 1) > room:
-            about.append(Text(f"and {left} more", "dim"))
+            about += [Text(f"and {left} more", "dim")][: max(0, room - len(about))]
             break
         about += lines
-    about = about or [Text(line) for line in fold(view.summary, width)][: max(0, room)]
-    return [*top, *about, *_render_machine(view, width, room - len(about)), *bottom]
+    about += _render_machine(view, width, room - len(about)) or _render_last(view, width, room - len(about))
+    return [*top, *about, *bottom]
+
+
+def _render_last(view: View, width: int, room: int) -> list[Text]:
+    """What a task that has nothing to show for itself said last: an operator's script, and why it failed."""
+    lines = [line for line in view.lines if line.part] if not view.done else []
+    return [Text(), *_render_tail(lines, width, room - 1)] if lines and room > 1 else []
 
 
 def _render_machine(view: View, width: int, room: int) -> list[Text]:

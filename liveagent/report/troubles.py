@@ -67,6 +67,17 @@ def list_troubles(result: Mapping[str, Any]) -> list[Trouble]:
     return sorted((one for one in troubles if one.verdict not in GOOD), key=lambda one: rank(one.verdict))
 
 
+def list_done(result: Mapping[str, Any]) -> list[Trouble]:
+    """The parts that a task worked on and that ended well."""
+    slots = find_slots(result)
+    disks = itertools.chain(*map(list_disks, only_mappings(result.get("tasks"))))
+    return [
+        Trouble("pass", _part(disk), str(disk.get("summary") or ""), slots.get(_part(disk), ""))
+        for disk in disks
+        if disk["verdict"] == "pass"
+    ]
+
+
 def make_trouble(finding: Mapping[str, Any], slots: Mapping[str, str]) -> Trouble:
     """A finding, whatever its verdict; `slots` as `find_slots` has them."""
     part = str(finding.get("part"))

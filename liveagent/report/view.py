@@ -13,7 +13,7 @@ import re
 from liveagent.events import WORST_FIRST, Event, Type, parse_time
 from liveagent.report.lines import clean, describe_broken, to_number
 from liveagent.report.overview import list_not_measured, list_overview
-from liveagent.report.troubles import GOOD, list_troubles, make_trouble, only_mapping, only_mappings, rank
+from liveagent.report.troubles import GOOD, list_done, list_troubles, make_trouble, only_mapping, only_mappings, rank
 
 LINES = 100
 FINDINGS = 50
@@ -86,6 +86,8 @@ class View:
         self.verdict = self.summary = ""
         # What to look at when it has ended, the worst first.
         self.troubles: tuple[Line, ...] = ()
+        # What went well, by its part.
+        self.done: tuple[Line, ...] = ()
         # What the tasks have to say of the machine, as (name, text), and what they did not measure.
         self.overview: tuple[tuple[str, str], ...] = ()
         self.not_measured: tuple[str, ...] = ()
@@ -176,6 +178,7 @@ class View:
         self.verdict, self.summary = cut(event.data.get("verdict")), cut(event.data.get("summary"))
         troubles = list_troubles(event.data)[:ROWS]
         self.troubles = tuple(Line(cut(one.text), verdict=cut(one.verdict)) for one in troubles)
+        self.done = tuple(Line(cut(one.text), verdict="pass") for one in list_done(event.data)[:ROWS])
         # Of a record that was thinned or broken off the last event alone may have said it.
         self.serial = self.serial or cut(only_mapping(event.data.get("machine")).get("serial"))
         tasks = only_mappings(event.data.get("tasks"))

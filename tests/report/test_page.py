@@ -34,6 +34,22 @@ def test_a_disk_is_named_with_what_became_of_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("runs", "lines"),
+    [
+        ([{"part": "", "tail": [str(number) for number in range(12)]}], [f"  | {number}" for number in range(2, 12)]),
+        ([{"part": "sda", "tail": ["a"]}, {"part": "sdb", "tail": ["b"]}], ["  | sda: a", "  | sdb: b"]),
+        ([{"part": "sda"}, 7, {"tail": "text"}], []),
+        ("text", []),
+    ],
+)
+def test_what_a_script_said_last(runs: JSON, lines: list[str]) -> None:
+    """Why it failed stands in its own words, and a drop-in may keep anything as `runs`."""
+    result = make_result(None)
+    result["tasks"][0]["data"] = {"runs": runs}
+    assert [line for line in render_result(result) if line.startswith("  | ")] == lines
+
+
+@pytest.mark.parametrize(
     "disks", [None, 7, "text", {"sda": 1}, ["sda", None], [{"name": "sda"}], [{"verdict": "pass", "size": "big"}]]
 )
 def test_disks_of_another_shape(disks: JSON) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import tracemalloc
 from pathlib import Path
@@ -383,7 +384,7 @@ def test_the_end_says_where_to_go() -> None:
 
 
 def test_the_end_of_a_disk_without_a_finding() -> None:
-    """A disk that is not erased is named also where no finding is about it, and one that is, once."""
+    """A disk that is not erased is named also where no finding is about it; one that is, after it."""
     disks = [
         {"name": "sda", "serial": "A", "slot": "7", "verdict": "unknown", "summary": "did not end"},
         {"name": "sdb", "serial": "B", "slot": "8", "verdict": "pass", "summary": "erased"},
@@ -391,7 +392,7 @@ def test_the_end_of_a_disk_without_a_finding() -> None:
     task = {"task": "wipe", "verdict": "unknown", "summary": "s", "findings": [], "data": {"disks": disks}}
     view = begun(event(Type.RUN_FINISHED, {"verdict": "unknown", "summary": "s", "tasks": [task], "machine": {}}))
     text = [line for line in show(view) if "sd" in line]
-    assert text == ["UNKNOWN: slot 7, sda A: did not end"]
+    assert text == ["UNKNOWN: slot 7, sda A: did not end", "PASS: slot 8, sdb B: erased"]
 
 
 @pytest.mark.parametrize(
@@ -444,3 +445,28 @@ def test_a_terminal_that_lacks_our_ornaments() -> None:
     text = Painter("standard", plain=True).paint(render(view, 79, 24, 0), 79, 24)
     assert text.isascii() and "###" in text and "~" in text and "40 C" in text
     assert "is at 49 C, above 47 C" in text
+
+
+def test_the_end_of_a_script_says_what_it_said_last() -> None:
+    """An exit status alone tells nobody why an operator's own check failed."""
+    task = {"task": "check", "verdict": "fail", "summary": "exit status 1", "findings": [], "data": {}}
+    end = {"verdict": "fail", "summary": "check: exit status 1", "tasks": [task], "machine": {}}
+    view = begun(event(Type.OUTPUT, {"line": "no route to the licence server"}, "check"), event(Type.RUN_FINISHED, end))
+    assert "check| no route to the licence server" in show(view)
+
+
+def test_the_end_names_what_was_done() -> None:
+    """Also where all is well: which disks they were is what a person wants to know; of many, the first."""
+    disks = [
+        {"name": f"sd{letter}", "serial": f"S{letter}", "verdict": "pass", "summary": "erased"} for letter in "abcdefgh"
+    ]
+    task = {"task": "wipe", "verdict": "pass", "summary": "8 disks erased", "findings": [], "data": {"disks": disks}}
+    end = {"verdict": "pass", "summary": "wipe: 8 disks erased", "tasks": [task], "machine": {}}
+    text = show(begun(event(Type.RUN_FINISHED, end)))
+    assert text.index("wipe: 8 disks erased") < text.index("PASS: sda Sa: erased")
+    assert "PASS: sdh Sh: erased" in text
+    few = show(begun(event(Type.RUN_FINISHED, end)), height=18)
+    assert "PASS: sda Sa: erased" in few and "PASS: sdh Sh: erased" not in few
+    assert any(re.fullmatch(r"and \d more", line) for line in few)
+    plain = [line for line in Lines().render(event(Type.RUN_FINISHED, end)) if "PASS" in line]
+    assert plain[-2:] == ["  PASS: sdf Sf: erased", "  PASS: 2 more"]
