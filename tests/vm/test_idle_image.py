@@ -27,6 +27,14 @@ def test_build_number_is_everywhere(idle_guest: Guest) -> None:
     assert json.loads(idle_guest.run("liveagent status --json"))["image"] == f"speedtest {BUILD} (lab)"
 
 
+def test_who_logs_in_is_told(idle_guest: Guest) -> None:
+    """pam_motd(8) and agetty(8) find what the agent says of this machine in their own places."""
+    for place in ("/run/motd.d/liveagent", "/run/issue.d/liveagent.issue"):
+        told = idle_guest.run(f"cat {place}")
+        assert told.startswith(f"speedtest {BUILD} (lab), serial LABIDLE, addresses {idle_guest.plug.address}")
+        assert "`liveagent list` shows what can be done" in told
+
+
 def test_image_was_checked(idle_guest: Guest, lab: Lab) -> None:
     """Before anything of it was mounted, and the console says so."""
     assert f"liveagent: the image is the one that was meant (SHA-256 {lab.image.sha256})" in idle_guest.console.text
