@@ -15,7 +15,7 @@ from liveagent.lock import Lock
 from liveagent.places import Places
 from liveagent.report import undelivered
 from liveagent.report.record import EVENTS, Reader, read_events, read_last
-from liveagent.report.troubles import list_disks
+from liveagent.report.troubles import list_disks, only_mapping
 
 # A page of events: enough that a long record is read in a few, and small enough that none holds anybody up.
 PAGE = 1000
@@ -64,6 +64,8 @@ class Status:
         self._reader: Reader | None = None
         self._steps: dict[str, JSON] = {}
         self._progress: dict[str, JSON] = {}
+        self._serials: dict[str, JSON] = {}
+        self._at_boot: JSON = None
         self._end: dict[str, JSON] = {"verdict": None}
 
     def read(self) -> dict[str, JSON]:
@@ -76,11 +78,17 @@ class Status:
         while events := self._reader.read(PAGE):
             for event in events:
                 self._take(event)
-        return {"steps": dict(self._steps), "progress": dict(self._progress), **self._end}
+        told = {"steps": self._steps, "serials": self._serials, "progress": self._progress}
+        return {**{name: dict(value) for name, value in told.items()}, "at_boot": self._at_boot, **self._end}
 
     def _take(self, event: Event) -> None:
-        if event.type is Type.STEP_STARTED:
+        if event.type is Type.RUN_STARTED:
+            self._at_boot = event.data.get("at_boot")
+        elif event.type is Type.STEP_STARTED:
             self._steps[event.subject] = "running"
+            serial = only_mapping(event.data.get("options")).get("serial")
+            if serial:
+                self._serials[event.subject] = serial
         elif event.type is Type.STEP_FINISHED:
             self._steps[event.subject] = event.data.get("verdict")
             self._progress.pop(event.subject, None)

@@ -105,13 +105,15 @@ def test_where_the_certificate_is(command: Command, make_loop: MakeLoop, tmp_pat
     """Who wiped is told where the certificate is, and that nothing signs it, by the run and by all that shows it."""
     done = command("run", "wipe", "--disks", make_loop(8 * MIB, MARK), "--yes")
     (directory,) = (tmp_path / "state" / "runs").iterdir()
-    said = f"certificate: {directory / 'certificate.html'} (`liveagent verify {directory.name}` checks it)"
+    said = f"certificate: {directory / 'certificate.html'} (`liveagent verify --unsigned {directory.name}` checks it)"
     assert done.returncode == 0 and said in done.stderr.splitlines()
     assert said in command("report").stdout.splitlines() and said in command("attach").stderr.splitlines()
-    assert command("report").stdout.count("NOTE: certificates are not signed: certificate_key is not set") == 1
+    assert command("report").stdout.count("NOTE: certificates are not signed: [agent] certificate_key is not set") == 1
     done = command("verify", directory.name[:8])
     assert done.returncode == 1 and done.stdout.splitlines()[-1].startswith("NOT SIGNED: ")
     # A page that is gone, or that nobody may see, is not named.
+    # The page is what is named, and what can be checked lies beside it.
+    assert command("verify", "--unsigned", str(directory / "certificate.html")).returncode == 0
     (directory / "certificate.html").unlink()
     assert f"certificate: {directory / 'certificate.json'} (" in command("report").stdout
     (directory / "certificate.json").unlink()

@@ -214,6 +214,7 @@ def test_countdown_is_stopped_over_ssh(service: Service, console: Console, make_
     console.wait_for("DESTROYS DATA")
     status = json.loads(service.command("status", "--json").stdout)
     assert (status["state"], status["word"]) == ("running", "wipe")
+    assert "running wipe, as this boot asks: run " in service.command("status").stdout
     [row] = json.loads(service.command("history", "--json").stdout)
     assert (row["tasks"], row["summary"]) == ("wipe", "running")
     assert service.command("run", "wipe", "--disks", device, "--yes").returncode == 3
@@ -292,7 +293,7 @@ def test_killed_in_the_middle_starts_nothing_anew(
     with Receiver(("127.0.0.1", 0), tmp_path / "received") as receiver:
         service.configure({"callback": receiver.url}, {"disks": device, "passes": "35"})
         process = service.start("wipe")
-        console.wait_for("/35")
+        console.wait_for("/36")
         assert "running wipe since" in service.motd
         if change == "cancelled":
             process.send_signal(signal.SIGUSR1)
@@ -348,7 +349,7 @@ def test_stopped_in_the_middle(service: Service, console: Console, make_loop: Ma
     device = make_loop(256 * MIB, MARK)
     service.configure({}, {"disks": device, "passes": "35"})
     process = service.start("wipe")
-    console.wait_for("/35")
+    console.wait_for("/36")
     assert service.stop(process) == 0
     result = service.result()
     assert result["verdict"] == "cancelled"

@@ -115,7 +115,7 @@ def test_unsigned(bench: Bench) -> None:
     result = bench.run(body)
     assert result.verdict is Verdict.PASS and codes(result) == [("certificate.unsigned", "pass")]
     (told,) = result.tasks[0].findings
-    remark = "NOTE: certificates are not signed: certificate_key is not set"
+    remark = "NOTE: certificates are not signed: [agent] certificate_key is not set"
     assert str(make_trouble(told.encode(), {})) == remark and not list_troubles(result.encode())
     for event in bench.certificates:
         assert event.data["signature"] is None and "NOT SIGNED" in event.data["text"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from liveagent import cli
-from liveagent.bootnote import KeptDocument
+from liveagent.bootnote import BOOT_ID, KeptDocument
 from liveagent.command.run import read_boot_environment
 from liveagent.events import EXIT_USAGE
+from liveagent.lock import BootMark
 from liveagent.machine.live import probe_live
 from liveagent.order import take_request
 from liveagent.plan import Plan, make_plan
@@ -32,6 +33,9 @@ def _say(text: str) -> None:
 def _show_plan(shell: cli.Shell, made: Plan) -> None:
     for notice in made.notices:
         _say(f"note: {notice}")
+    taken = _find_taken(shell)
+    if taken:
+        _say(f"note: this boot's plan was taken already, by run {taken}; `liveagent run --as-booted` takes it again")
     if made.faults:
         _say(f"SPEEDISO={made.word}: nothing would run:")
         for fault in made.faults:
@@ -56,6 +60,14 @@ def _show_plan(shell: cli.Shell, made: Plan) -> None:
     targets = [url for urls in made.settings.callbacks.values() for url in urls]
     _say(f"reported to: {', '.join(targets) or 'nobody; the result stays on this machine'}")
     _say(f"then: {made.settings.then}")
+
+
+def _find_taken(shell: cli.Shell) -> str:
+    """The run that took this boot's plan; "" where none did, or where another machine or configuration is looked at."""
+    if not shell.is_plain:
+        return ""
+    mark = BootMark(shell.places.runtime, shell.host.read_or(BOOT_ID)).read()
+    return str(mark.get("run") or "") if mark else ""
 
 
 def _is_live(shell: cli.Shell) -> bool:

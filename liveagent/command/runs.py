@@ -75,10 +75,13 @@ def _render_run(document: Mapping[str, Any]) -> list[str]:
         ended = document["verdict"] or "broken off"
         lines = [f"idle; the last run {document['run']} ended {ended}: {document.get('summary') or ''}".rstrip(": ")]
     else:
-        lines = [f"running {document['word']}: run {document['run']}, process {document['pid']}"]
+        at_boot = document.get("at_boot")
+        why = "" if at_boot is None else ", as this boot asks" if at_boot else ", as somebody asked"
+        lines = [f"running {document['word']}{why}: run {document['run']}, process {document['pid']}"]
         for subject, state in document["steps"].items():
-            progress = document["progress"].get(subject)
-            lines.append(f"  {render_progress(subject, progress) if progress else f'{subject}: {state}'}")
+            progress, serial = document["progress"].get(subject), (document.get("serials") or {}).get(subject)
+            name = f"{subject} {serial}" if serial else subject
+            lines.append(f"  {render_progress(name, progress) if progress else f'{name}: {state}'}")
         lines.append("`liveagent attach` shows it live, `liveagent cancel` stops it")
     if document["undelivered"]:
         lines.append(f"not delivered yet to: {', '.join(document['undelivered'])}")
@@ -171,10 +174,11 @@ def follow(records: Records, run: str, hint: str, on_stderr: bool = False) -> Ma
 
 def describe_certificate(places: Places, run: str) -> str:
     """Where the certificate of a run is; "" where there is none, or none that may be read by who asks."""
+    signed = "" if os.path.exists(places.runs / run / f"{MACHINE}.json.sig") else "--unsigned "
     for name in (f"{MACHINE}.html", f"{MACHINE}.json"):
         path = places.runs / run / name
         if os.path.exists(path):
-            return f"certificate: {path} (`liveagent verify {run}` checks it)"
+            return f"certificate: {path} (`liveagent verify {signed}{run}` checks it)"
     return ""
 
 

@@ -45,7 +45,9 @@ def find_certificate(places: Places, given: Path | None) -> Path:
     if not given.exists() and len(given.parts) == 1:
         given = _find_run(places, str(given))
     if not given.is_dir():
-        return given
+        beside = given.with_suffix(".json")
+        # The page is what is printed, and says the same; what is signed lies beside it.
+        return beside if given.suffix == ".html" and beside.is_file() else given
     certificate = given / CERTIFICATE
     # One that cannot be looked into may have one: reading it says what is in the way.
     if os.access(given, os.X_OK) and not certificate.exists():

@@ -6,6 +6,7 @@ Any task may leave them in its data: `overview` is a list of {name, text}, `not_
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,6 +18,8 @@ NOT_MEASURED = "not measured"
 NAME = 10
 # Of what a command printed, so many lines say how it ended.
 LAST = 10
+# Of more parts that were not measured there is no room for the reasons.
+FEW = 1
 
 
 def list_overview(task: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -70,7 +73,11 @@ def render_not_measured(task: Mapping[str, Any], width: int) -> list[str]:
 
 
 def fold_not_measured(texts: Iterable[str], width: int) -> list[str]:
-    """The same of texts, of which the part stands before the first colon."""
+    """The same of texts, of which the part stands before the first colon; with their reasons, where they are few."""
+    texts = [*texts]
+    if len(texts) <= FEW:
+        lines = (textwrap.wrap(f"{NOT_MEASURED}: {text}", max(20, width), subsequent_indent="  ") for text in texts)
+        return [*itertools.chain(*lines)]
     parts = dict.fromkeys(text.partition(":")[0] for text in texts)
     text = f"{NOT_MEASURED}: {', '.join(parts)}"
     return textwrap.wrap(text, max(20, width), subsequent_indent="  ", break_on_hyphens=False) if parts else []

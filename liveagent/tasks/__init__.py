@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS = "liveagent.tasks"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-NO_KEY = "certificates are not signed: certificate_key is not set"
+NO_KEY = "certificates are not signed: [agent] certificate_key is not set"
 UNIT_DIRECTORIES = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system")
 
 

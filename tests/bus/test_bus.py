@@ -156,7 +156,7 @@ def test_where_the_certificate_is(running: Server) -> None:
     done = running.command("run", "paper")
     run = running.status()["run"]
     place = running.directory / "state" / "runs" / run / "certificate.html"
-    said = f"certificate: {place} (`liveagent verify {run}` checks it)"
+    said = f"certificate: {place} (`liveagent verify --unsigned {run}` checks it)"
     assert done.returncode == 0 and said in done.stderr.splitlines()
     assert said in running.command("report").stdout.splitlines()
     looked = running.command("report", user=MEMBER)

@@ -64,6 +64,12 @@ def test_a_screen_of_80_columns_and_24_rows_has_what_is_wrong_and_what_the_machi
     assert "not measured: memory.ecc, bmc.sel" in text
 
 
+def test_the_reason_of_one_part_that_was_not_measured() -> None:
+    """There is room for one; of several the report has them."""
+    task = {"data": {"not_measured": ["sda ZA1: its SMART data could not be read"]}}
+    assert render_not_measured(task, 40) == ["not measured: sda ZA1: its SMART data", "  could not be read"]
+
+
 def test_a_small_screen_keeps_the_verdict() -> None:
     """What the machine is gives way to what is wrong with it, and that to the letters for the aisle."""
     assert "server" not in "\n".join(show(begun(END), 60, 16)[5:])

@@ -39,6 +39,10 @@ def describe_disk(disk: Disk) -> dict[str, JSON]:
     }
 
 
+# Before anything is written: the sum over samples, which has to be another one afterwards.
+LOOK = "look at what it holds"
+
+
 class Meter:
     """How far, how fast, how long still: a rate over the last seconds, and progress at most once a second.
 
@@ -129,6 +133,13 @@ class Account:
     def watch(self) -> None:
         """Begin to note signs of life, where there is nothing to count or not known yet how much."""
         self.measure(0)
+
+    def begin(self, label: str) -> None:
+        """Something that takes its time and counts nothing; the figures of what came before are not its own."""
+        self.label = label
+        self.watch()
+        if not self.is_closed:
+            self.context.progress(self.disk.name, 0, 0, "", label)
 
     def measure(self, total: int, done: int = 0) -> None:
         """Begin to count: `total` bytes are to be moved, `done` of them were before."""

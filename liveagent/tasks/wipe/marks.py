@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable
 
 from liveagent.events import JSON, Verdict
-from liveagent.tasks.wipe.account import Account
+from liveagent.tasks.wipe.account import LOOK, Account
 from liveagent.tasks.wipe.flow import Flow, Span, Work
 from liveagent.tasks.wipe.guards import Armed
 from liveagent.tasks.wipe.overwrite import (
@@ -53,7 +53,7 @@ class Marks:
     def write(self) -> bool:
         """Sum up what is there, then mark it. False where the disk does not hold what is written to it."""
         account = self._account
-        account.label = "look"
+        account.label = LOOK
         self._flow(self._looked_at, self._before.work, count=False)
         # An erase that never began may have been tried before: what it marked is not what was there.
         account.row.setdefault("before", {}).setdefault("digest_seed", self._digest_seed)

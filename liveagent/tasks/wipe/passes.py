@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from liveagent.events import JSON, Verdict
 from liveagent.report.lines import render_bytes
-from liveagent.tasks.wipe.account import Account
+from liveagent.tasks.wipe.account import LOOK, Account
 from liveagent.tasks.wipe.flow import Flow, Span, Work, spans
 from liveagent.tasks.wipe.guards import Armed
 from liveagent.tasks.wipe.options import WipeOptions
@@ -146,7 +146,7 @@ class Overwrite:
                 "sittings": [sitting.encode() for sitting in found.sittings],
                 "sealed": is_sealed,
             }
-            words = f"resumed at {render_bytes(found.written)}, where run {found.sittings[-1].run} was broken off"
+            words = f"resumed at {render_bytes(found.written)}, the last point that run {found.sittings[-1].run} saved"
             words += (
                 ""
                 if is_sealed
@@ -195,7 +195,7 @@ class Overwrite:
             known = {name: before[name] for name in ("digest", "unreadable", "digest_seed")}
             self._record = dataclasses.replace(self._record, **known)
             return
-        self._account.label = "look"
+        self._account.label = LOOK
         digest = self._make_digest()
         self._record = dataclasses.replace(self._record, digest=str(digest), unreadable=digest.unreadable)
 
@@ -207,10 +207,14 @@ class Overwrite:
         self._flow(places, digest.work, count=False)
         return digest
 
+    def _name_step(self, what: str, number: int) -> str:
+        """`overwrite 1/2`: what is counted is all steps together."""
+        steps = len(self._record.patterns) + bool(self._samples())
+        return what if steps == 1 else f"{what} {number + 1}/{steps}"
+
     def _write_pass(self, number: int) -> None:
         record = self._record
-        count = len(record.patterns)
-        self._account.label = "overwrite" if count == 1 else f"overwrite {number + 1}/{count}"
+        self._account.label = self._name_step("overwrite", number)
         pattern = self._patterns()[number]
         start = record.offset if number == record.number else 0
         self._record = dataclasses.replace(record, phase="write", number=number, offset=start)
@@ -267,7 +271,7 @@ class Overwrite:
         self._flow(suspected, self._medium.writer(last, self._damage), count=False)
         self._medium.flush()
         self._medium.drop_caches()
-        self._account.label = "read back"
+        self._account.label = self._name_step("read back", len(self._record.patterns))
         check = self._medium.checker(last, self._mismatches)
         flow = self._make_flow(cut_out(clip(samples, self._body), self._damage.troubles), check)
 

@@ -24,7 +24,8 @@ def find_unfinished(host: Host, disks: Iterable[Disk], patterns: tuple[str, ...]
 
 
 def _render(record: Record) -> str:
-    return f"goes on at {render_bytes(record.written)}, where run {record.sittings[-1].run} was broken off"
+    point = f"{render_bytes(record.written)}, the last point that run {record.sittings[-1].run} saved"
+    return f"goes on at {point} (another pattern or number of passes begins anew)"
 
 
 def _probe(disk: Disk, patterns: tuple[str, ...], look: Look) -> Record | None:

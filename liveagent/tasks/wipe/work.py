@@ -71,6 +71,7 @@ def wanted_extras(options: WipeOptions) -> list[str]:
 def run(context: Context, options: WipeOptions, patience: Patience | None = None) -> Outcome:
     """Wipe what was chosen, and account for every disk."""
     started = render_time(context.host.now())
+    context.line("looking at what each disk can do …")
     decision = decide(context.host, context.machine, options)
     if _free_locked(context, decision):
         context.machine = probe_machine(context.host)

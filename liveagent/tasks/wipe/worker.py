@@ -107,7 +107,7 @@ class Worker:
             state = "it was begun and is not erased" if self._begun else "it was not begun"
             written, size = account.row["bytes_written"], self.disk.size
             if written:
-                state += f": {render_bytes(written)} written to its {render_bytes(size)}, and the rest may be as it was"
+                state += f": {render_bytes(written)} written, {render_bytes(size)} a pass; the rest may be as it was"
             account.find("wipe.cancelled", Verdict.CANCELLED, f"cancelled: {state}")
         except Unconfirmed as error:
             summary = f"{self._technique.name} was begun and not confirmed: {error}"
@@ -305,6 +305,7 @@ class Worker:
     def _look_after(self, armed: Armed) -> None:
         """What the drive says of itself now, and whether anything is still recognised on it."""
         host, account = self._context.host, self.account
+        account.begin("look at what it is now")
         try:
             with disk_io.Medium(armed) as medium:
                 medium.reread_partitions()
