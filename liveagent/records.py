@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from liveagent.events import JSON, Event, Type, Verdict
-from liveagent.lock import Lock
+from liveagent.lock import Holder, Lock
 from liveagent.places import Places
 from liveagent.report import undelivered
 from liveagent.report.record import EVENTS, Reader, read_events, read_last
@@ -124,27 +124,30 @@ class Disk:
     def history(self) -> list[dict[str, JSON]]:
         rows = []
         holder = Lock(self._places.runtime).holder()
-        for directory in self._places.run_directories():
-            result = self.result(directory.name)
-            if holder and directory.name == holder.run:
-                rows.append(_make_row(directory.name, holder.word, "", "running", []))
+        for run in self._list(holder):
+            if holder and run == holder.run:
+                rows.append(_make_row(run, holder.word, "", "running", []))
                 continue
+            result = self.result(run)
             if result is None:
-                rows.append(_make_row(directory.name, "", "", "broken off", []))
+                rows.append(_make_row(run, "", "", "broken off", []))
                 continue
             tasks = result.get("tasks", ())
             names = ",".join(task["task"] for task in tasks)
             disks = [name for task in tasks for name in _name_disks(task)]
-            rows.append(_make_row(directory.name, names, result["verdict"], result["summary"], disks))
+            rows.append(_make_row(run, names, result["verdict"], result["summary"], disks))
         return rows
 
     def find(self, name: str) -> str:
+        return choose_run(self._list(Lock(self._places.runtime).holder()), name)
+
+    def _list(self, holder: Holder | None) -> list[str]:
+        """The runs by name; the one that is on is the newest, whatever it is called."""
         runs = [directory.name for directory in self._places.run_directories()]
-        holder = Lock(self._places.runtime).holder()
         # One that has just been taken has nothing on record yet.
         if holder and Path(holder.directory).parent == self._places.runs:
             runs = [*(run for run in runs if run != holder.run), holder.run]
-        return choose_run(runs, name)
+        return runs
 
     def events(self, run: str, after: int, limit: int = PAGE) -> list[Event]:
         return Reader(self._places.runs / run / EVENTS, after).read(min(limit, PAGE))

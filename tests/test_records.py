@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from liveagent.command.runs import render_status
+from liveagent.events import Event, Type
 from liveagent.lock import Lock
 from liveagent.places import Places
-from liveagent.records import Disk, choose_run
+from liveagent.records import Disk, Status, choose_run
 
 RUNS = ["20260101T000000Z-aaaaaa", "20260102T000000Z-bbbbbb", "20260102T000000Z-bbbbbb-lost"]
 
@@ -35,5 +38,33 @@ def test_a_run_that_has_just_been_taken_is_the_newest(tmp_path: Path) -> None:
         status = disk.status()
         assert (status["state"], status["run"], status["word"]) == ("running", RUNS[0], "wipe")
         assert status["steps"] == {} and status["undelivered"] == []
+        rows = [(row["run"], row["tasks"], row["summary"]) for row in disk.history()]
+        assert rows == [(RUNS[1], "", "broken off"), (RUNS[0], "wipe", "running")]
     with Lock(places.runtime).held("elsewhere", "wipe", tmp_path / "other" / "elsewhere"):
         assert disk.find("") == RUNS[1]
+
+
+def test_status_says_which_disks_and_who_asked(tmp_path: Path) -> None:
+    """By serial, as everywhere else; and whether the boot or somebody wants it."""
+    events = [
+        (Type.RUN_STARTED, {"at_boot": True}, ""),
+        (Type.STEP_STARTED, {"options": {}}, "wipe"),
+        (Type.STEP_STARTED, {"options": {"technique": "overwrite", "serial": "ZA1"}}, "wipe/sda"),
+        (Type.STEP_STARTED, {"options": {"technique": "overwrite", "serial": ""}}, "wipe/sdb"),
+    ]
+    directory = tmp_path / RUNS[0]
+    directory.mkdir()
+    lines = [
+        json.dumps(Event(RUNS[0], number, type, "2026-01-01T00:00:00.000Z", "/liveagent/S", subject, data).encode())
+        for number, (type, data, subject) in enumerate(events, 1)
+    ]
+    (directory / "events.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    status = Status(directory).read()
+    assert status["serials"] == {"wipe/sda": "ZA1"} and status["at_boot"] is True
+    shown = render_status({"state": "running", "word": "wipe", "run": RUNS[0], "pid": 7, "undelivered": [], **status})
+    assert shown[:4] == [
+        f"running wipe, as this boot asks: run {RUNS[0]}, process 7",
+        "  wipe: running",
+        "  wipe/sda ZA1: running",
+        "  wipe/sdb: running",
+    ]
