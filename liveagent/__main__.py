@@ -1,4 +1,4 @@
-"""The way in from a shell. `--version` is answered before anything heavy is imported."""
+"""The way in from a shell. `--version`, and `status` by the service, are answered before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ def main() -> None:
 
         print(f"liveagent {__version__}")
         return
+    if sys.argv[1:] in (["status"], ["status", "--json"]):
+        from liveagent.glance import JSON, TEXT, ask
+
+        told = ask(JSON if sys.argv[2:] else TEXT)
+        if told is not None:
+            sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+            sys.stdout.write(told)
+            return
     from liveagent.cli import main as command
     from liveagent.cli import run
 

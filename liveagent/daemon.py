@@ -20,6 +20,7 @@ from liveagent.cmdline import Cmdline
 from liveagent.countdown import ConsoleCountdown
 from liveagent.desk import Desk
 from liveagent.engine import GRACE, Cancel
+from liveagent.glance.service import Glance
 from liveagent.heartbeat import attend
 from liveagent.host import Cancelled, CommandError, Host
 from liveagent.lock import BootMark, Busy
@@ -77,6 +78,7 @@ class Daemon:
             self._manager.beat,
         )
         self._bus = Service(self._desk, places.runtime, self._say)
+        self._glance = Glance(host, places)
         self._adopter: Adopter | None = None
         # The run that was carried out here, whose delivery is nobody else's.
         self._own = ""
@@ -96,6 +98,7 @@ class Daemon:
         with handled(handlers):
             self._read_left()
             self._bus.start()
+            self._glance.start()
             try:
                 self._boot()
             except Cancelled:
@@ -103,6 +106,7 @@ class Daemon:
             finally:
                 started.cancel()
                 self._manager.ready()
+                self._glance.stop()
                 self._bus.stop()
                 self._consoles.stop()
         return 0

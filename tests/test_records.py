@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from liveagent.command.runs import render_status
 from liveagent.events import Event, Type
 from liveagent.lock import Lock
 from liveagent.places import Places
 from liveagent.records import Disk, Status, choose_run
+from liveagent.report.status import render_status
 
 RUNS = ["20260101T000000Z-aaaaaa", "20260102T000000Z-bbbbbb", "20260102T000000Z-bbbbbb-lost"]
 

@@ -17,8 +17,9 @@ from liveagent.image import probe_image
 from liveagent.lock import Lock
 from liveagent.places import Places
 from liveagent.records import Disk, Records
-from liveagent.report.lines import WIDTH, render_progress
+from liveagent.report.lines import WIDTH
 from liveagent.report.overview import list_not_measured, list_output, render_overview
+from liveagent.report.status import render_status
 from liveagent.report.troubles import find_slots, list_disks, make_trouble
 from liveagent.report.words import print_lines
 
@@ -61,31 +62,6 @@ def fail_choice(name: str, known: Sequence[str], what: str = "no run") -> NoRetu
 
 def show_status(document: Mapping[str, Any]) -> None:
     print_lines(render_status(document), sys.stdout)
-
-
-def render_status(document: Mapping[str, Any]) -> list[str]:
-    image = [f"image {document['image']}"] if document.get("image") else []
-    return [*image, *_render_run(document)]
-
-
-def _render_run(document: Mapping[str, Any]) -> list[str]:
-    if document["run"] is None:
-        return ["idle: nothing has run yet; `liveagent list` shows what can be done"]
-    if document["state"] == "idle":
-        ended = document["verdict"] or "broken off"
-        lines = [f"idle; the last run {document['run']} ended {ended}: {document.get('summary') or ''}".rstrip(": ")]
-    else:
-        at_boot = document.get("at_boot")
-        why = "" if at_boot is None else ", as this boot asks" if at_boot else ", as somebody asked"
-        lines = [f"running {document['word']}{why}: run {document['run']}, process {document['pid']}"]
-        for subject, state in document["steps"].items():
-            progress, serial = document["progress"].get(subject), (document.get("serials") or {}).get(subject)
-            name = f"{subject} {serial}" if serial else subject
-            lines.append(f"  {render_progress(name, progress) if progress else f'{name}: {state}'}")
-        lines.append("`liveagent attach` shows it live, `liveagent cancel` stops it")
-    if document["undelivered"]:
-        lines.append(f"not delivered yet to: {', '.join(document['undelivered'])}")
-    return lines
 
 
 def render_row(row: Mapping[str, Any]) -> tuple[str, ...]:

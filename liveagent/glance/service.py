@@ -1,0 +1,93 @@
+"""The service's side of a glance: answers from the records, as the command itself would."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import json
+import logging
+import os
+import socket
+import threading
+
+from liveagent.glance import JSON, NAME, PATIENCE, TEXT
+from liveagent.host import Host
+from liveagent.image import probe_image
+from liveagent.places import Places
+from liveagent.records import Disk
+from liveagent.report.lines import clean
+from liveagent.report.status import render_status
+
+log = logging.getLogger(__name__)
+
+GROUP = "liveagent"
+
+
+class Glance:
+    """Answers from `start` to `stop`, one after the other, in a thread of its own."""
+
+    def __init__(self, host: Host, places: Places) -> None:
+        self._host = host
+        self._places = places
+        self._path = str(places.runtime / NAME)
+        self._listening: socket.socket | None = None
+
+    def start(self) -> None:
+        """Begin to answer; where that cannot be, it is logged, and `status` is slower and says the same."""
+        try:
+            self._places.runtime.mkdir(parents=True, exist_ok=True, mode=0o755)
+            self._listening = self._listen()
+        except OSError as error:
+            log.warning("Failed to listen for `status` at %s: %s, ignoring", self._path, error.strerror)
+            return
+        threading.Thread(target=self._serve, args=(self._listening,), name="glance", daemon=True).start()
+
+    def stop(self) -> None:
+        """Answer no more."""
+        if self._listening:
+            listening, self._listening = self._listening, None
+            # A close alone does not wake who waits for the next one.
+            listening.shutdown(socket.SHUT_RDWR)
+            listening.close()
+            self._remove()
+
+    def _listen(self) -> socket.socket:
+        self._remove()
+        listening = socket.socket(socket.AF_UNIX)
+        # Until it has its group it is root's alone, from its first moment (unix(7)).
+        os.fchmod(listening.fileno(), 0o600)
+        listening.bind(self._path)
+        with contextlib.suppress(KeyError, PermissionError):
+            os.chown(self._path, -1, grp.getgrnam(GROUP).gr_gid)
+            os.chmod(self._path, 0o660)
+        listening.listen()
+        return listening
+
+    def _remove(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+    def _serve(self, listening: socket.socket) -> None:
+        records = Disk(self._places, probe_image(self._host))
+        while True:
+            try:
+                asking, _ = listening.accept()
+            except OSError:
+                return
+            with asking:
+                try:
+                    asking.settimeout(PATIENCE)
+                    question = asking.recv(len(TEXT))
+                    if question in (TEXT, JSON):
+                        asking.sendall(_render(records, question == JSON).encode(errors="replace"))
+                except Exception as error:
+                    # Whoever asked looks for himself, and says what is wrong.
+                    log.warning("Failed to answer `status`: %s: %s, ignoring", type(error).__name__, error)
+
+
+def _render(records: Disk, as_json: bool) -> str:
+    """As `liveagent status` prints it."""
+    status = records.status()
+    if as_json:
+        return json.dumps(status, indent=2, ensure_ascii=False) + "\n"
+    return "".join(f"{clean(line)}\n" for line in render_status(status))
