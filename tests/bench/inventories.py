@@ -11,6 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -30,17 +31,20 @@ Row = Sequence[Any]
 
 def measure(argv: Sequence[str], env: Mapping[str, str]) -> Row:
     """Wall seconds, processor seconds with all children, peak bytes of the largest process, stdout."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        argv, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
-    )
-    assert process.stdout
-    text = process.stdout.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stdout.close()
-    assert process.returncode == 0, argv
-    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, text
+    with tempfile.TemporaryFile() as complaints:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            argv, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=complaints, stdin=subprocess.DEVNULL
+        )
+        assert process.stdout
+        text = process.stdout.read().decode()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        process.stdout.close()
+        complaints.seek(0)
+        assert process.returncode == 0, f"{argv}: {complaints.read().decode(errors='replace')[-2000:]}"
+    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, text
 
 
 def measure_all(rounds: int, commands: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Row]]:

@@ -67,7 +67,7 @@ def fetch_peers(lab: Lab, guest: Guest, place: Path) -> None:
     run(["tar", "-C", str(tree), "-cf", str(lshw), "."], timeout=60)
     python = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = make_peer() / "lib" / python / "site-packages"
-    run(["tar", "-C", str(packages), "--exclude=pip*", "--exclude=setuptools*", "-cf", str(ipa), "."], timeout=120)
+    run(["tar", "-C", str(packages), "-cf", str(ipa), "."], timeout=120)
     lab.network.serve({**lab.image.boot_files, lshw.name: lshw, ipa.name: ipa})
     for packed in (lshw, ipa):
         into = f"/srv/{packed.stem}"
