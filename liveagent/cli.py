@@ -2,84 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 import os
-import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 import click
 
 from liveagent import __version__
 from liveagent.bus import Unanswered
+from liveagent.command.frame import Shell, fail, print_json, print_table
 from liveagent.command.group import Commands, RunCommand
 from liveagent.events import EXIT_STATUS, EXIT_USAGE, Verdict
 from liveagent.host import Host
 
-if TYPE_CHECKING:
-    from liveagent.places import Places
-    from liveagent.plan import Plan
-    from liveagent.tasks import Preview
-
-EXIT_ERROR = EXIT_STATUS[Verdict.ERROR]
 LISTEN = "127.0.0.1:8080"
-
-
-@dataclasses.dataclass(frozen=True)
-class Shell:
-    """What the options before the command say."""
-
-    host: Host
-    config: str
-    state: str
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether nothing was said of where things lie: only then is the service's the same machine and state."""
-        return self.host.is_real and not self.config and not self.state
-
-    @property
-    def places(self) -> Places:
-        from liveagent.places import choose_places
-
-        return choose_places(self.state, os.environ)
-
-
-def tell(text: str, err: bool = True) -> None:
-    """Lines for a person, clean of what moves a terminal: stdout belongs to what was asked for."""
-    from liveagent.report.lines import clean, fold
-
-    stream = sys.stderr if err else sys.stdout
-    width = shutil.get_terminal_size().columns - 1 if stream.isatty() else 0
-    lines = [clean(line) for line in text.split("\n")]
-    folded = [part for line in lines for part in (fold(line, width) if 0 < width < len(line) else [line])]
-    click.echo("\n".join(folded), err=err)
-
-
-def tell_look() -> None:
-    """To a person who waits: a server with many disks takes its time."""
-    if sys.stderr.isatty():
-        tell("looking at this machine …")
-
-
-def fail(text: str, status: int = EXIT_ERROR) -> NoReturn:
-    tell(f"liveagent: {text}")
-    sys.exit(status)
-
-
-def print_json(document: Any) -> None:
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-
-
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], err: bool = False) -> None:
-    """A table: by rich on a terminal, aligned text elsewhere."""
-    from liveagent.report import words
-
-    words.print_table(columns, rows, sys.stderr if err else sys.stdout)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -182,22 +120,6 @@ def plan(shell: Shell, as_json: bool) -> None:
     from liveagent.command import plan as command
 
     sys.exit(command.show(shell, as_json))
-
-
-def show_previews(shell: Shell, made: Plan, err: bool) -> list[Preview]:
-    """What each step would do, in order."""
-    from liveagent.engine import summarize
-    from liveagent.machine import probe_machine
-
-    machine = probe_machine(shell.host)
-    previews = []
-    for step in made.steps:
-        tell(f"{step.task.name}: {step.task.summary}; {summarize(step.options) or 'no options'}", err=err)
-        preview = step.task.preview(shell.host, machine, step.options)
-        if preview.rows:
-            print_table(preview.columns, preview.rows, err=err)
-        previews.append(preview)
-    return previews
 
 
 # -- what there is ----------------------------------------------------------------------------------

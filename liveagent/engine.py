@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Callable, Protocol
+from typing import Callable, Protocol
 
 from liveagent import __version__
 from liveagent.events import (
@@ -30,7 +30,7 @@ from liveagent.heartbeat import Heartbeat, attend
 from liveagent.host import Cancelled, Host
 from liveagent.issue import Issuer
 from liveagent.machine import Machine
-from liveagent.options import encode_options, render_value
+from liveagent.options import encode_options
 from liveagent.plan import Plan, Step
 from liveagent.report.spool import Spool, write_synced
 from liveagent.scrub import Scrubber
@@ -396,9 +396,3 @@ def report_faults(emit: Emit, spool: Spool, machine: Machine, plan: Plan) -> Res
     for finding in findings:
         emit(Type.FINDING, finding.encode())
     return finish(emit, spool, machine, started, (), findings)
-
-
-def summarize(options: Any) -> str:
-    """Options as one would type them, for a line on a console."""
-    rendered = {name: render_value(value) for name, value in encode_options(options).items()}
-    return " ".join(f"{name}={value}" for name, value in rendered.items() if value)

@@ -14,14 +14,12 @@ Nothing else in the package imports `subprocess` or opens an absolute path, so a
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
 import fnmatch
 import json
 import logging
 import os
-import selectors
 import shlex
 import signal
 import subprocess
@@ -29,22 +27,15 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 from liveagent.child import step_back
-from liveagent.family import Family
 from liveagent.paths import walk
+from liveagent.process import How, Process
 from liveagent.stream import OnLine, Stream, until_it_raises
 
 log = logging.getLogger(__name__)
 
 STDERR_TAIL = 1024
-# /proc/sys/fs/pipe-max-size as the kernel has it: a pipe of our own never holds more.
-PIPE_LIMIT = 1024 * 1024
-# Between SIGTERM and SIGKILL, and how long a killed process may stay in the kernel before it is left there.
-TERM_GRACE = 2.0
-KILL_GRACE = 5.0
-POLL = 0.1
 # Marks every process that a command leaves behind, also one that made a session of its own.
 MARK = "LIVEAGENT_COMMAND"
 HIDDEN = "[secret]"
@@ -286,22 +277,54 @@ class Host:
         """
         if self.cancel.is_set():
             raise Cancelled("cancelled")
-        environment = {**ENVIRONMENT, **self.environment, **(environment or {})}
-        command = _Command(argv, timeout, input, (on_line, on_error), environment)
+        mark = os.urandom(8).hex()
+        environment = {**ENVIRONMENT, **self.environment, **(environment or {}), MARK: mark}
+        listener, other = (until_it_raises(one) if one else None for one in (on_line, on_error))
+        stdout, stderr = Stream(listener), Stream(other or listener)
         shown = make_command_line(argv, secret)
+        started = time.monotonic()
+        child = _start(argv, environment, has_input=input is not None)
+        fed = None if input is None else memoryview(input.encode("utf-8", "surrogateescape"))
+        process = Process(child, argv[0], f"{MARK}={mark}", fed, stdout, stderr)
         try:
-            command.start()
-        except OSError as error:
-            never = Completed(tuple(argv), None, "", "", 0.0)
-            if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-                raise CommandNotFound(f"{argv[0]} is not installed", never) from None
-            raise CommandError(f"{argv[0]} cannot be run: {error.strerror}", never) from None
-        try:
-            completed = command.run(self.cancel)
-        except _TimedOut as ended:
-            log.warning("Failed to run %s: no end within %g s%s", shown, timeout, _tail(ended.completed, secret))
-            raise CommandTimedOut(f"{argv[0]} did not end within {timeout:g} s", ended.completed) from None
+            how = process.follow(self.cancel, started + timeout)
+        finally:
+            process.end()
+        if how is How.CANCELLED:
+            raise Cancelled(f"cancelled while {argv[0]} was running")
+        completed = Completed(
+            argv=tuple(argv),
+            status=child.returncode,
+            stdout=stdout.text,
+            stderr=stderr.text,
+            seconds=time.monotonic() - started,
+            truncated=stdout.truncated or stderr.truncated,
+            left=process.strays if how is How.ENDED else 0,
+        )
+        if how is How.LATE:
+            log.warning("Failed to run %s: no end within %g s%s", shown, timeout, _tail(completed, secret))
+            raise CommandTimedOut(f"{argv[0]} did not end within {timeout:g} s", completed)
         return check(completed, success, secret)
+
+
+def _start(argv: Sequence[str], environment: Mapping[str, str], has_input: bool) -> subprocess.Popen[bytes]:
+    """In a session of its own. Raises CommandError where there is no such program, or it cannot be executed."""
+    try:
+        return subprocess.Popen(
+            tuple(argv),
+            env=environment,
+            stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+            preexec_fn=step_back,
+        )
+    except OSError as error:
+        never = Completed(tuple(argv), None, "", "", 0.0)
+        if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            raise CommandNotFound(f"{argv[0]} is not installed", never) from None
+        raise CommandError(f"{argv[0]} cannot be run: {error.strerror}", never) from None
 
 
 def check(completed: Completed, success: Sequence[int] | None, secret: Sequence[str] = ()) -> Completed:
@@ -329,166 +352,3 @@ def _tail(completed: Completed, secret: Iterable[str]) -> str:
     # Hidden first: of a secret that is cut in two, the second half would stay.
     text = hide(completed.stderr.strip() or completed.stdout.strip(), secret)[-STDERR_TAIL:]
     return f": {text}" if text else ""
-
-
-# -- one command ------------------------------------------------------------------------------------
-
-
-class _TimedOut(Exception):
-    def __init__(self, completed: Completed) -> None:
-        super().__init__()
-        self.completed = completed
-
-
-class _Command:
-    """The life of one command, from fork to the last of its descendants."""
-
-    def __init__(
-        self,
-        argv: Sequence[str],
-        timeout: float,
-        input: str | None,
-        listeners: tuple[OnLine | None, OnLine | None],
-        environment: Mapping[str, str],
-    ) -> None:
-        self.argv = tuple(argv)
-        self.timeout = timeout
-        self.input = None if input is None else memoryview(input.encode("utf-8", "surrogateescape"))
-        self.mark = os.urandom(8).hex()
-        self.environment = {**environment, MARK: self.mark}
-        listener, on_error = (until_it_raises(one) if one else None for one in listeners)
-        self.stdout, self.stderr = Stream(listener), Stream(on_error or listener)
-        self.strays = 0
-
-    def start(self) -> None:
-        """Raises OSError where there is no such program, or it cannot be executed."""
-        self.started = time.monotonic()
-        self.process = subprocess.Popen(
-            self.argv,
-            env=self.environment,
-            stdin=subprocess.DEVNULL if self.input is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-            preexec_fn=step_back,
-        )
-        for pipe in self._pipes():
-            os.set_blocking(pipe.fileno(), False)
-
-    def run(self, cancel: threading.Event) -> Completed:
-        try:
-            in_time = self._follow(cancel, self.started + self.timeout)
-        finally:
-            self._end()
-        completed = Completed(
-            argv=self.argv,
-            status=self.process.returncode,
-            stdout=self.stdout.text,
-            stderr=self.stderr.text,
-            seconds=time.monotonic() - self.started,
-            truncated=self.stdout.truncated or self.stderr.truncated,
-            left=self.strays if in_time else 0,
-        )
-        if not in_time:
-            raise _TimedOut(completed)
-        return completed
-
-    def _follow(self, cancel: threading.Event, deadline: float) -> bool:
-        """Feed and read until the command has ended; False when time ran out first."""
-        with selectors.DefaultSelector() as selector:
-            for file, stream in self._streams():
-                selector.register(file, selectors.EVENT_READ, stream)
-            if self.process.stdin:
-                selector.register(self.process.stdin, selectors.EVENT_WRITE)
-            # What it left behind may hold the pipes and write for ever: the command's own end is what counts.
-            while not _has_ended(self.process.pid):
-                if cancel.is_set():
-                    raise Cancelled(f"cancelled while {self.argv[0]} was running")
-                if time.monotonic() > deadline:
-                    return False
-                ready = selector.select(POLL) if selector.get_map() else []
-                for key, _ in ready:
-                    more = self._feed() if key.data is None else _take(key.fd, key.data)
-                    if more:
-                        continue
-                    selector.unregister(key.fileobj)
-                    if key.fileobj is self.process.stdin:
-                        self.process.stdin.close()
-                if not selector.get_map():
-                    time.sleep(POLL / 10)
-        return True
-
-    def _feed(self) -> bool:
-        """Write what stdin takes now; whether there is more, and somebody who reads it."""
-        assert self.process.stdin and self.input is not None
-        try:
-            self.input = self.input[os.write(self.process.stdin.fileno(), self.input[:65536]) :]
-        except BlockingIOError:
-            return True
-        except BrokenPipeError:
-            return False
-        return bool(self.input)
-
-    def _streams(self) -> list[tuple[IO[bytes], Stream]]:
-        assert self.process.stdout and self.process.stderr
-        return [(self.process.stdout, self.stdout), (self.process.stderr, self.stderr)]
-
-    def _pipes(self) -> list[IO[bytes]]:
-        return [pipe for pipe in (self.process.stdin, self.process.stdout, self.process.stderr) if pipe]
-
-    def _end(self) -> None:
-        """End all that lives of it, then read what is left in its pipes and close them."""
-        self._end_processes()
-        try:
-            for file, stream in self._streams():
-                # A stray that could not be ended may go on writing: no more is read than a pipe can hold.
-                limit = stream.taken + PIPE_LIMIT
-                while stream.taken < limit and _take(file.fileno(), stream):
-                    pass
-                stream.end()
-        finally:
-            for pipe in self._pipes():
-                with contextlib.suppress(OSError):
-                    pipe.close()
-
-    def _end_processes(self) -> None:
-        """End every process of the group, every marked one and their descendants, wait until they are gone, then reap.
-
-        The leader is reaped last: as long as it is a zombie its number cannot be given to somebody else.
-        """
-        family = Family(self.process.pid, f"{MARK}={self.mark}")
-        left = family.living()
-        self.strays = len(left)
-        for number, grace in ((signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, KILL_GRACE)):
-            limit = time.monotonic() + grace
-            told: set[int] = set()
-            while left and time.monotonic() < limit:
-                # What was forked since the last look is told as well.
-                for pid in set(left) - told:
-                    with contextlib.suppress(ProcessLookupError, PermissionError):
-                        os.kill(pid, number)
-                told |= set(left)
-                time.sleep(0.02)
-                left = family.living()
-            if not left:
-                break
-        else:
-            log.error("Failed to end %s (pid %d): it stays in the kernel, ignoring", self.argv[0], self.process.pid)
-        self.process.poll()
-
-
-def _take(file: int, stream: Stream) -> bool:
-    """Read what is there; False where nothing more comes, or nothing for now."""
-    try:
-        data = os.read(file, 65536)
-    except BlockingIOError:
-        return False
-    if data:
-        stream.take(data)
-    return bool(data)
-
-
-def _has_ended(pid: int) -> bool:
-    """Whether a child has ended; it is not reaped, so that its number stays its own."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

@@ -283,3 +283,9 @@ def render_value(value: Any) -> str:
 
 def render_names(names: Sequence[str]) -> str:
     return ", ".join(names) if names else "none"
+
+
+def render_options(options: Any) -> str:
+    """Options as one would type them, for a line on a console."""
+    rendered = {name: render_value(value) for name, value in encode_options(options).items()}
+    return " ".join(f"{name}={value}" for name, value in rendered.items() if value)

@@ -78,8 +78,13 @@ class Status:
         while events := self._reader.read(PAGE):
             for event in events:
                 self._take(event)
-        told = {"steps": self._steps, "serials": self._serials, "progress": self._progress}
-        return {**{name: dict(value) for name, value in told.items()}, "at_boot": self._at_boot, **self._end}
+        return {
+            "steps": dict(self._steps),
+            "serials": dict(self._serials),
+            "progress": dict(self._progress),
+            "at_boot": self._at_boot,
+            **self._end,
+        }
 
     def _take(self, event: Event) -> None:
         if event.type is Type.RUN_STARTED:

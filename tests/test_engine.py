@@ -18,12 +18,11 @@ from liveagent.engine import (
     Heartbeat,
     make_run_id,
     report_faults,
-    summarize,
 )
 from liveagent.events import Event, Finding, Result, TaskResult, Type, Verdict, exit_status, worst
 from liveagent.host import Host
 from liveagent.machine import Identity, Live, Machine, Nic
-from liveagent.options import LIST, TEXT, Fault, option
+from liveagent.options import LIST, TEXT, Fault, option, render_options
 from liveagent.plan import Plan, Step
 from liveagent.report.record import read_events
 from liveagent.report.spool import Spool
@@ -527,7 +526,7 @@ def test_secrets_do_not_leave(bench: Bench) -> None:
     written = bench.spool.path.read_text() + (bench.spool.directory / "result.json").read_text()
     assert secret not in written and secret not in json.dumps(result.encode())
     assert "[secret]" in written and result.tasks[0].options == {"disks": ["sda"]}
-    assert summarize(SecretOptions(secret, ("sda", "sdb"))) == "disks=sda,sdb"
+    assert render_options(SecretOptions(secret, ("sda", "sdb"))) == "disks=sda,sdb"
 
 
 # -- around it --------------------------------------------------------------------------------------

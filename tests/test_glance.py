@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from liveagent.glance import JSON, NAME, TEXT, ask
+from liveagent.glance import JSON, NAME, RUNTIME, TEXT, ask
 from liveagent.glance.service import Glance
 from liveagent.host import Host
 from liveagent.lock import Lock
-from liveagent.places import Places
+from liveagent.places import Places, choose_places
 
 RUN = "20260101T000000Z-aaaaaa"
 
@@ -55,6 +55,11 @@ def test_the_service_says_what_the_command_says(places: Places) -> None:
             asked = look(*words).stdout
             assert RUN in asked and asked == look(*state, *words).stdout
     assert json.loads(ask(JSON) or "")["state"] == "idle"
+
+
+def test_the_place_is_the_services() -> None:
+    """It is written twice, since to ask for it would cost what is to be saved."""
+    assert choose_places("", {}).runtime == Path(RUNTIME)
 
 
 @pytest.mark.usefixtures("glance")

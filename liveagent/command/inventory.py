@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import click
 
-from liveagent import cli
+from liveagent.command import frame
 from liveagent.machine.inventory import probe_inventory
 from liveagent.report.inventory import list_sections
 
 
-def show_inventory(shell: cli.Shell, as_json: bool) -> None:
+def show_inventory(shell: frame.Shell, as_json: bool) -> None:
     """Every part of this machine."""
-    cli.tell_look()
+    frame.tell_look()
     document = probe_inventory(shell.host).encode()
     if as_json:
-        cli.print_json(document)
+        frame.print_json(document)
         return
     for number, section in enumerate(list_sections(document)):
         click.echo(f"{chr(10) if number else ''}{section.title}")
-        cli.print_table(section.columns or ("", ""), section.rows)
+        frame.print_table(section.columns or ("", ""), section.rows)
 
 
-def show_expectation(shell: cli.Shell) -> None:
+def show_expectation(shell: frame.Shell) -> None:
     """What may be expected of machines like this one, for `expect` of hwdiag."""
     from liveagent.tasks.hwdiag.ordered import render_expectation
 
@@ -32,4 +32,4 @@ def show_schema() -> None:
     """What the words of an inventory mean."""
     from liveagent.machine.schema import make_schema
 
-    cli.print_json(make_schema())
+    frame.print_json(make_schema())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from liveagent import cli
 from liveagent.bootnote import BOOT_ID, KeptDocument
+from liveagent.command import frame
 from liveagent.command.run import read_boot_environment
 from liveagent.events import EXIT_USAGE
 from liveagent.lock import BootMark
@@ -13,13 +13,13 @@ from liveagent.plan import Plan, make_plan
 from liveagent.tasks import Registry
 
 
-def show(shell: cli.Shell, as_json: bool) -> int:
+def show(shell: frame.Shell, as_json: bool) -> int:
     """The plan, or every fault; the exit status."""
     kept = KeptDocument(shell.host, shell.places.runtime)
-    request, _ = take_request(shell.host, shell.config, read_boot_environment(shell.host), cli.tell, kept)
+    request, _ = take_request(shell.host, shell.config, read_boot_environment(shell.host), frame.tell, kept)
     made = make_plan(request, Registry(shell.host))
     if as_json:
-        cli.print_json(made.encode())
+        frame.print_json(made.encode())
     else:
         _show_plan(shell, made)
     return EXIT_USAGE if made.faults else 0
@@ -27,10 +27,10 @@ def show(shell: cli.Shell, as_json: bool) -> int:
 
 def _say(text: str) -> None:
     """A line of the answer: words of a boot and of scripts are in it, and may hold anything."""
-    cli.tell(text, err=False)
+    frame.tell(text, err=False)
 
 
-def _show_plan(shell: cli.Shell, made: Plan) -> None:
+def _show_plan(shell: frame.Shell, made: Plan) -> None:
     for notice in made.notices:
         _say(f"note: {notice}")
     taken = _find_taken(shell)
@@ -46,8 +46,8 @@ def _show_plan(shell: cli.Shell, made: Plan) -> None:
     if not made.steps:
         _say("idle: this boot asks for no task; the system would stay up with SSH")
         return
-    cli.tell_look()
-    cli.show_previews(shell, made, err=False)
+    frame.tell_look()
+    frame.show_previews(shell, made, err=False)
     if made.is_destructive and not _is_live(shell):
         _say(
             "NOTE: this is not the live system. Booted into it, nothing is mounted, and `all` means every local disk"
@@ -62,7 +62,7 @@ def _show_plan(shell: cli.Shell, made: Plan) -> None:
     _say(f"then: {made.settings.then}")
 
 
-def _find_taken(shell: cli.Shell) -> str:
+def _find_taken(shell: frame.Shell) -> str:
     """The run that took this boot's plan; "" where none did, or where another machine or configuration is looked at."""
     if not shell.is_plain:
         return ""
@@ -70,5 +70,5 @@ def _find_taken(shell: cli.Shell) -> str:
     return str(mark.get("run") or "") if mark else ""
 
 
-def _is_live(shell: cli.Shell) -> bool:
+def _is_live(shell: frame.Shell) -> bool:
     return probe_live(shell.host).is_live and shell.host.is_real

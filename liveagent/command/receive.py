@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from liveagent import cli
+from liveagent.command import frame
 from liveagent.events import EXIT_USAGE, Event
 from liveagent.receive import Receiver
 from liveagent.report.lines import Lines
@@ -18,7 +18,7 @@ def receive(listen: str, directory: str, secret: str) -> None:
     """Show what arrives at ADDR:PORT, and keep it where there is a directory; Ctrl-C ends it."""
     address, colon, port = listen.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
-        cli.fail(f"--listen {listen}: say ADDR:PORT, e.g. 127.0.0.1:8080", EXIT_USAGE)
+        frame.fail(f"--listen {listen}: say ADDR:PORT, e.g. 127.0.0.1:8080", EXIT_USAGE)
     lines = Lines()
     done = threading.Event()
 
@@ -31,7 +31,7 @@ def receive(listen: str, directory: str, secret: str) -> None:
     where = Path(directory) if directory else None
     try:
         with Receiver((address.strip("[]"), int(port)), where, secret=secret, on_event=show) as receiver:
-            cli.tell(f"receiving at {receiver.url}; Ctrl-C ends it")
+            frame.tell(f"receiving at {receiver.url}; Ctrl-C ends it")
             done.wait()
     except (OSError, ValueError) as error:
-        cli.fail(f"Failed to receive at {listen}: {error}")
+        frame.fail(f"Failed to receive at {listen}: {error}")

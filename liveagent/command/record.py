@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from liveagent import cli
 from liveagent.boot import read_sources
+from liveagent.command import frame
 from liveagent.events import EXIT_USAGE
 from liveagent.machine import probe_machine
 from liveagent.machine.inventory import COLLECTORS
@@ -18,7 +18,7 @@ from liveagent.tasks import BUILT_IN, Registry, Task
 def record(directory: Path) -> None:
     """Capture all that the agent reads of this machine."""
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        cli.fail(f"{directory} is not an empty directory: name another one", EXIT_USAGE)
+        frame.fail(f"{directory} is not an empty directory: name another one", EXIT_USAGE)
     recorder = Recorder(directory, Scrubber().text)
     try:
         machine = probe_machine(recorder)
@@ -33,6 +33,6 @@ def record(directory: Path) -> None:
                 task.preview(recorder, machine, task.Options())
         recorder.save()
     except OSError as error:
-        cli.fail(f"Failed to record to {directory}: {error}")
-    cli.tell(f"recorded {machine.identity.serial or 'a machine without a serial'} to {directory}")
-    cli.tell("look it through before you share it: what looks like a secret by its name is left out, and no more")
+        frame.fail(f"Failed to record to {directory}: {error}")
+    frame.tell(f"recorded {machine.identity.serial or 'a machine without a serial'} to {directory}")
+    frame.tell("look it through before you share it: what looks like a secret by its name is left out, and no more")

@@ -9,11 +9,10 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from liveagent import cli
 from liveagent.boot import BY_HAND, Request, Sections
 from liveagent.bootnote import KeptDocument
 from liveagent.bus import MARK as BUS_MARK
-from liveagent.command import runs
+from liveagent.command import frame, runs
 from liveagent.command.confirm import ask_for_serial
 from liveagent.engine import Cancel
 from liveagent.events import EXIT_STATUS, EXIT_USAGE, Result, Verdict, exit_status, worst
@@ -70,12 +69,12 @@ class Ready:
     machine: Machine
 
 
-def run(shell: cli.Shell, given: Given, how: How) -> int:
+def run(shell: frame.Shell, given: Given, how: How) -> int:
     """Carry out what was typed; the exit status."""
     try:
         ready = _make_ready(shell, given, how)
     except KeyboardInterrupt:
-        cli.fail("nothing was touched", EXIT_STATUS[Verdict.CANCELLED])
+        frame.fail("nothing was touched", EXIT_STATUS[Verdict.CANCELLED])
     if isinstance(ready, int):
         return ready
     client = find_service(shell)
@@ -83,23 +82,23 @@ def run(shell: cli.Shell, given: Given, how: How) -> int:
         # By name, as shown and confirmed: what the service would find now could be another word.
         return hand_in(shell, client, dataclasses.replace(ready.order, tasks=ready.plan.word, as_booted=False), how)
     if how.detach:
-        cli.fail("there is no service to leave it to (systemctl status liveagent); without --detach it runs here")
+        frame.fail("there is no service to leave it to (systemctl status liveagent); without --detach it runs here")
     return _carry_out(shell, ready, how.as_json)
 
 
-def _make_ready(shell: cli.Shell, given: Given, how: How) -> Ready | int:
+def _make_ready(shell: frame.Shell, given: Given, how: How) -> Ready | int:
     """Up to what a person confirms; an exit status where there is nothing more to do."""
     if bool(given.tasks) == given.as_booted:
-        cli.fail("name the tasks to run, or say --as-booted (`liveagent list` names them)", EXIT_USAGE)
+        frame.fail("name the tasks to run, or say --as-booted (`liveagent list` names them)", EXIT_USAGE)
     registry = Registry(shell.host)
     order, faults = make_order(given, registry)
     environment = read_boot_environment(shell.host) if given.as_booted else {}
     kept = KeptDocument(shell.host, shell.places.runtime)
-    request = order.request(shell.host, shell.config, environment, cli.tell, kept)
+    request = order.request(shell.host, shell.config, environment, frame.tell, kept)
     request = dataclasses.replace(request, faults=(*request.faults, *faults))
     plan = make_plan(request, registry, at_boot=False)
     for notice in plan.notices:
-        cli.tell(f"note: {notice}")
+        frame.tell(f"note: {notice}")
     if plan.faults or not plan.steps:
         return _tell_faults(plan, how.as_json)
     if not given.as_booted:
@@ -109,13 +108,13 @@ def _make_ready(shell: cli.Shell, given: Given, how: How) -> Ready | int:
     holder = Lock(shell.places.runtime).holder() if os.geteuid() == 0 else None
     if holder:
         # Before anything is asked of a person; who asks for the lock is told again.
-        cli.fail(str(Busy(holder)))
-    cli.tell_look()
+        frame.fail(str(Busy(holder)))
+    frame.tell_look()
     machine = probe_machine(shell.host)
     if plan.is_destructive and not how.yes and shell.host.is_real:
-        previews = cli.show_previews(shell, plan, err=True)
+        previews = frame.show_previews(shell, plan, err=True)
         if all(preview.verdict is Verdict.REFUSED and not preview.serious for preview in previews):
-            cli.fail("refused, and nothing was touched", EXIT_STATUS[Verdict.REFUSED])
+            frame.fail("refused, and nothing was touched", EXIT_STATUS[Verdict.REFUSED])
         ask_for_serial(machine, previews)
     return Ready(plan, order, request, machine)
 
@@ -127,7 +126,7 @@ def _tell_origins(plan: Plan, request: Request) -> None:
         for name, setting in request.sections.get(step.task.name, {}).items():
             if setting.origin != BY_HAND and setting.value and name in shown:
                 option = f"--{name.replace('_', '-')}"
-                cli.tell(f"note: {option} {setting.value} is from the {setting.origin}; typed, it is another")
+                frame.tell(f"note: {option} {setting.value} is from the {setting.origin}; typed, it is another")
 
 
 def make_order(given: Given, registry: Registry) -> tuple[Order, list[Fault]]:
@@ -161,7 +160,7 @@ def read_boot_environment(host: Host) -> Mapping[str, str]:
 # -- with the service -------------------------------------------------------------------------------
 
 
-def find_service(shell: cli.Shell) -> Client | None:
+def find_service(shell: frame.Shell) -> Client | None:
     """The service, where it is there and takes orders; None where the run is this command's own."""
     # Without its mark nothing is asked: asking costs a quarter of a second, and most containers have no bus.
     if not shell.is_plain or os.geteuid() != 0 or not (shell.places.runtime / BUS_MARK).exists():
@@ -171,38 +170,38 @@ def find_service(shell: cli.Shell) -> Client | None:
     try:
         return Client()
     except NoDaemon as error:
-        cli.tell(f"note: {error}; it runs in this command")
+        frame.tell(f"note: {error}; it runs in this command")
         return None
 
 
-def hand_in(shell: cli.Shell, client: Client, order: Order, how: How) -> int:
+def hand_in(shell: frame.Shell, client: Client, order: Order, how: How) -> int:
     """Have the service run it, and watch; who leaves leaves the run alone."""
     from liveagent.bus.client import NoDaemon
 
     answer = client.submit(order.encode())
     if "error" in answer:
-        cli.fail(answer["error"])
+        frame.fail(answer["error"])
     run = answer["run"]
     if how.detach:
-        cli.tell(f"run {run} is with the service; `liveagent attach {run}` shows it, `liveagent cancel` stops it")
+        frame.tell(f"run {run} is with the service; `liveagent attach {run}` shows it, `liveagent cancel` stops it")
         if how.as_json:
-            cli.print_json(answer)
+            frame.print_json(answer)
         return 0
     try:
         leave = "Ctrl-C leaves, and the run goes on; `liveagent cancel` stops it"
         document = runs.follow(client, run, leave, on_stderr=how.as_json)
     except KeyboardInterrupt:
-        cli.tell(f"left; the run goes on. `liveagent attach {run}` comes back, `liveagent cancel` stops it")
+        frame.tell(f"left; the run goes on. `liveagent attach {run}` comes back, `liveagent cancel` stops it")
         # How it ends is not known here, and a script must not take that for a pass.
         return EXIT_STATUS[Verdict.UNKNOWN]
     except NoDaemon as error:
-        cli.fail(f"{error}; `liveagent attach {run}` shows what became of the run")
+        frame.fail(f"{error}; `liveagent attach {run}` shows what became of the run")
     except LookupError as error:
-        cli.fail(str(error))
+        frame.fail(str(error))
     if how.as_json:
-        cli.print_json(dict(document))
+        frame.print_json(dict(document))
     else:
-        cli.tell(f"`liveagent report` shows this again; the record of this run is in {shell.places.runs / run}")
+        frame.tell(f"`liveagent report` shows this again; the record of this run is in {shell.places.runs / run}")
         runs.tell_certificate(shell.places, run)
     return exit_status(Result.decode(document))
 
@@ -274,26 +273,26 @@ def _pairs(extra: Sequence[str], faults: list[Fault]) -> Iterator[tuple[str, str
 
 def _tell_faults(plan: Plan, as_json: bool) -> int:
     if as_json:
-        cli.print_json(plan.encode())
+        frame.print_json(plan.encode())
     if not plan.faults:
-        cli.tell("liveagent: this boot asks for no task; there is nothing to run")
+        frame.tell("liveagent: this boot asks for no task; there is nothing to run")
     for fault in plan.faults:
-        cli.tell(f"liveagent: {fault}")
+        frame.tell(f"liveagent: {fault}")
     return EXIT_USAGE if plan.faults else 0
 
 
-def _dry_run(shell: cli.Shell, plan: Plan, as_json: bool) -> int:
+def _dry_run(shell: frame.Shell, plan: Plan, as_json: bool) -> int:
     """What would be done; stdout has it as a table, or as one JSON document."""
-    cli.tell_look()
-    previews = cli.show_previews(shell, plan, err=as_json)
+    frame.tell_look()
+    previews = frame.show_previews(shell, plan, err=as_json)
     verdict = worst(preview.verdict for preview in previews)
     if as_json:
         steps = [{**step.encode(), "preview": preview.data} for step, preview in zip(plan.steps, previews)]
-        cli.print_json({"dry_run": True, "verdict": verdict.value, "tasks": steps})
+        frame.print_json({"dry_run": True, "verdict": verdict.value, "tasks": steps})
     return EXIT_STATUS[verdict]
 
 
-def _carry_out(shell: cli.Shell, ready: Ready, as_json: bool) -> int:
+def _carry_out(shell: frame.Shell, ready: Ready, as_json: bool) -> int:
     plan, cancel = ready.plan, Cancel()
     ends: dict[signal.Signals, Handler] = {
         signal.SIGINT: lambda: cancel.end("Ctrl-C"),
@@ -311,17 +310,17 @@ def _carry_out(shell: cli.Shell, ready: Ready, as_json: bool) -> int:
                 session = Session(shell.host, shell.places, ready.machine, display.say, watchers, cancel)
                 ended = session.run(plan, ready.request)
         except Busy as error:
-            cli.fail(str(error))
+            frame.fail(str(error))
         except OSError as error:
             hint = "; try it as root" if isinstance(error, PermissionError) else ""
-            cli.fail(f"{error.filename or shell.places.runtime}: {error.strerror}; nothing was run{hint}")
+            frame.fail(f"{error.filename or shell.places.runtime}: {error.strerror}; nothing was run{hint}")
         status = exit_status(ended.result)
         if as_json:
-            cli.print_json(ended.result.encode())
+            frame.print_json(ended.result.encode())
         elif ended.trouble:
-            cli.tell(ended.trouble)
+            frame.tell(ended.trouble)
         else:
-            cli.tell(f"the record of this run is in {shell.places.runs / ended.result.run}")
+            frame.tell(f"the record of this run is in {shell.places.runs / ended.result.run}")
             runs.tell_certificate(shell.places, ended.result.run)
         late = _drain(ended, plan, cancel)
         _then(shell, plan, late, cancel)
@@ -336,25 +335,25 @@ def _drain(ended: Ended, plan: Plan, cancel: Cancel) -> list[str]:
     was_cancelled = cancel.is_set()
     waited = DRAIN_SAID_AFTER
     if late and limit > waited:
-        cli.tell(f"waiting up to {limit:g} s for delivery; Ctrl-C leaves")
+        frame.tell(f"waiting up to {limit:g} s for delivery; Ctrl-C leaves")
     while late and waited < limit and (was_cancelled or not cancel.is_set()):
         late = ended.drain(1.0)
         waited += 1.0
         if was_cancelled:
             break
     for line in late:
-        cli.tell(line)
+        frame.tell(line)
     return late
 
 
-def _then(shell: cli.Shell, plan: Plan, late: list[str], cancel: Cancel) -> None:
+def _then(shell: frame.Shell, plan: Plan, late: list[str], cancel: Cancel) -> None:
     then = plan.settings.then
     if then == "stay" or cancel.is_set():
         return
     if late and plan.is_destructive:
-        cli.tell(f"{then} is not done: the evidence of the wipe would be lost")
+        frame.tell(f"{then} is not done: the evidence of the wipe would be lost")
         return
     try:
         shell.host.run(["systemctl", then], timeout=60)
     except CommandError as error:
-        cli.tell(f"Failed to {then}: {error}")
+        frame.tell(f"Failed to {then}: {error}")

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from liveagent import cli
 from liveagent.certificate import MACHINE
+from liveagent.command import frame
 from liveagent.events import EXIT_USAGE, Result, Type, exit_status
 from liveagent.image import probe_image
 from liveagent.lock import Lock
@@ -29,7 +29,7 @@ CANCEL_SHOWN_FOR = 60.0
 DISKS_NAMED = 3  # of a run, in the table of all runs
 
 
-def open_records(shell: cli.Shell) -> Records:
+def open_records(shell: frame.Shell) -> Records:
     """The records of this machine: its files for those who may read them, else what the daemon tells over the bus."""
     places = shell.places
     barred = [str(path) for path in (Lock(places.runtime).path, places.state) if not may_read(path)]
@@ -40,7 +40,7 @@ def open_records(shell: cli.Shell) -> Records:
     try:
         return Client()
     except NoDaemon as error:
-        cli.fail(f"only root may read {' and '.join(barred)}, and {error}; try it as root")
+        frame.fail(f"only root may read {' and '.join(barred)}, and {error}; try it as root")
 
 
 def may_read(path: Path) -> bool:
@@ -56,8 +56,8 @@ def choose_run(records: Records, name: str) -> str:
 def fail_choice(name: str, known: Sequence[str], what: str = "no run") -> NoReturn:
     """Say why a name means none of the runs that are known."""
     if name and any(run.startswith(name) for run in known):
-        cli.fail(f"several runs begin with {name}; `liveagent history` names them", EXIT_USAGE)
-    cli.fail(f"there is {what} {name or 'yet'}; `liveagent history` names the runs", EXIT_USAGE)
+        frame.fail(f"several runs begin with {name}; `liveagent history` names them", EXIT_USAGE)
+    frame.fail(f"there is {what} {name or 'yet'}; `liveagent history` names the runs", EXIT_USAGE)
 
 
 def show_status(document: Mapping[str, Any]) -> None:
@@ -71,35 +71,35 @@ def render_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (*(str(row[name]) for name in ("run", "tasks", "verdict", "summary")), ", ".join(shown))
 
 
-def cancel(shell: cli.Shell, name: str) -> None:
+def cancel(shell: frame.Shell, name: str) -> None:
     """Stop the run that is on."""
     try:
         holder = Lock(shell.places.runtime).holder()
     except PermissionError:
-        cli.fail("only root may stop a run; try it as root")
+        frame.fail("only root may stop a run; try it as root")
     if holder is None or not holder.run.startswith(name):
-        cli.fail("no run is on" if holder is None else f"run {name} is not on; {holder.run} is", EXIT_USAGE)
+        frame.fail("no run is on" if holder is None else f"run {name} is not on; {holder.run} is", EXIT_USAGE)
     try:
         holder.cancel()
     except OSError as error:
-        cli.fail(f"Failed to cancel run {holder.run}: {error.strerror}")
+        frame.fail(f"Failed to cancel run {holder.run}: {error.strerror}")
     try:
-        cli.tell(f"asked run {holder.run} to stop")
+        frame.tell(f"asked run {holder.run} to stop")
         has_ended = _wait_for_end(shell, holder.run)
     except KeyboardInterrupt:
         has_ended = False
     if not has_ended:
-        cli.tell("it is still putting things away; `liveagent status` shows when it has ended")
+        frame.tell("it is still putting things away; `liveagent status` shows when it has ended")
         return
     result = open_records(shell).result(holder.run)
     if result is None:
-        cli.tell("it was broken off")
+        frame.tell("it was broken off")
         return
-    cli.tell(f"it has ended: {result['verdict'].upper()}: {result['summary']}")
-    cli.tell(f"`liveagent report {holder.run}` says what became of each part")
+    frame.tell(f"it has ended: {result['verdict'].upper()}: {result['summary']}")
+    frame.tell(f"`liveagent report {holder.run}` says what became of each part")
 
 
-def _wait_for_end(shell: cli.Shell, run: str) -> bool:
+def _wait_for_end(shell: frame.Shell, run: str) -> bool:
     """Whether a run that was asked to stop has, within `CANCEL_SHOWN_FOR`."""
     deadline = time.monotonic() + CANCEL_SHOWN_FOR
     while time.monotonic() < deadline:
@@ -113,13 +113,13 @@ def _wait_for_end(shell: cli.Shell, run: str) -> bool:
 def attach(records: Records, run: str, places: Places) -> int:
     """Show a run from its beginning until it ends; the exit status is the run's."""
     if not records.is_on(run):
-        cli.tell(f"run {run} has ended; this is what it was")
+        frame.tell(f"run {run} has ended; this is what it was")
     try:
         result = follow(records, run, "Ctrl-C leaves, and the run goes on; `liveagent cancel` stops it")
     except KeyboardInterrupt:
-        cli.tell(f"left; the run goes on. `liveagent attach {run}` comes back, `liveagent cancel` stops it")
+        frame.tell(f"left; the run goes on. `liveagent attach {run}` comes back, `liveagent cancel` stops it")
         return 0
-    cli.tell(f"`liveagent report {run}` shows this again")
+    frame.tell(f"`liveagent report {run}` shows this again")
     tell_certificate(places, run)
     return exit_status(Result.decode(result))
 
@@ -145,7 +145,7 @@ def follow(records: Records, run: str, hint: str, on_stderr: bool = False) -> Ma
                 break
             if not events:
                 time.sleep(POLL)
-    cli.fail(f"run {run} was broken off")
+    frame.fail(f"run {run} was broken off")
 
 
 def describe_certificate(places: Places, run: str) -> str:
@@ -162,24 +162,24 @@ def tell_certificate(places: Places, run: str) -> None:
     """Say at the end of a run where its certificate is."""
     certificate = describe_certificate(places, run)
     if certificate:
-        cli.tell(certificate)
+        frame.tell(certificate)
 
 
 def report(records: Records, run: str, as_json: bool, html: str, places: Places) -> int:
     """Show a result again; the exit status is the run's."""
     document = records.result(run)
     if document is None:
-        cli.fail(f"run {run} has not ended; `liveagent attach {run}` shows it", EXIT_USAGE)
+        frame.fail(f"run {run} has not ended; `liveagent attach {run}` shows it", EXIT_USAGE)
     if html:
         from liveagent.report.page import render_page
 
         try:
             Path(html).write_text(render_page(document), encoding="utf-8")
         except OSError as error:
-            cli.fail(f"Failed to write {html}: {error.strerror}")
-        cli.tell(f"written to {html}")
+            frame.fail(f"Failed to write {html}: {error.strerror}")
+        frame.tell(f"written to {html}")
     if as_json:
-        cli.print_json(document)
+        frame.print_json(document)
     elif not html:
         print_lines(render_result(document, describe_certificate(places, run)), sys.stdout)
     return exit_status(Result.decode(document))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from liveagent import cli
+from liveagent.command import frame
 from liveagent.events import EXIT_USAGE
 from liveagent.host import Host
 from liveagent.options import rows, suggest
 from liveagent.tasks import Registry, Task, Unusable
 
 
-def show(shell: cli.Shell, name: str, as_json: bool) -> None:
+def show(shell: frame.Shell, name: str, as_json: bool) -> None:
     """The task's options, tools, notes and tables; leaves where there is none of that name."""
     task = _find(shell, name)
     options = [
@@ -21,22 +21,22 @@ def show(shell: cli.Shell, name: str, as_json: bool) -> None:
     if as_json:
         document = {"task": name, "summary": task.summary, "destructive": task.destructive}
         tables = [{"title": one.title, "columns": one.columns, "rows": one.rows} for one in task.tables()]
-        cli.print_json(
+        frame.print_json(
             {**document, "options": options, "tools": list(task.tools), "notes": list(task.notes), "tables": tables}
         )
         return
-    cli.tell(f"{name}: {task.summary}{' (DESTROYS DATA)' if task.destructive else ''}", err=False)
+    frame.tell(f"{name}: {task.summary}{' (DESTROYS DATA)' if task.destructive else ''}", err=False)
     click.echo(
         f"at boot: SPEEDISO={name} liveagent.{name}.OPTION=VALUE; by hand: liveagent run {name} --OPTION VALUE\n"
     )
-    cli.print_table(
+    frame.print_table(
         ("option", "type", "default", "what it says"),
         [(row["option"], row["type"], row["default"], row["help"]) for row in options],
     )
-    cli.tell("\n".join([f"\nneeds the tools: {', '.join(task.tools) or 'none'}", *task.notes]), err=False)
+    frame.tell("\n".join([f"\nneeds the tools: {', '.join(task.tools) or 'none'}", *task.notes]), err=False)
     for table in task.tables():
         click.echo(f"\n{table.title}:\n")
-        cli.print_table(table.columns, table.rows)
+        frame.print_table(table.columns, table.rows)
 
 
 def render_options(host: Host, name: str) -> str:
@@ -59,12 +59,12 @@ def render_options(host: Host, name: str) -> str:
     return formatter.getvalue().rstrip()
 
 
-def _find(shell: cli.Shell, name: str) -> Task:
+def _find(shell: frame.Shell, name: str) -> Task:
     registry = Registry(shell.host)
     task = registry.find(name)
     if task is None:
         near = suggest(name, registry.names())
-        cli.fail(f"there is no task {name}{near}; `liveagent list` names them", EXIT_USAGE)
+        frame.fail(f"there is no task {name}{near}; `liveagent list` names them", EXIT_USAGE)
     if isinstance(task, Unusable):
-        cli.fail(f"{name} cannot be run: {task.reason}", EXIT_USAGE)
+        frame.fail(f"{name} cannot be run: {task.reason}", EXIT_USAGE)
     return task

@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from liveagent import cli
 from liveagent.certificate import MACHINE, render
 from liveagent.certificate_check import list_files, parse_certificate
-from liveagent.command import runs
+from liveagent.command import frame, runs
 from liveagent.events import EXIT_STATUS, EXIT_USAGE, Verdict
 from liveagent.host import CommandError
 from liveagent.places import Places
@@ -51,7 +50,7 @@ def find_certificate(places: Places, given: Path | None) -> Path:
     certificate = given / CERTIFICATE
     # One that cannot be looked into may have one: reading it says what is in the way.
     if os.access(given, os.X_OK) and not certificate.exists():
-        cli.fail(f"{given}: {_explain_none(given)}", EXIT_USAGE)
+        frame.fail(f"{given}: {_explain_none(given)}", EXIT_USAGE)
     return certificate
 
 
@@ -59,7 +58,7 @@ def _find_newest(places: Places) -> Path:
     for directory in reversed(_list_runs(places, "the runs of this machine")):
         if (directory / CERTIFICATE).exists():
             return directory / CERTIFICATE
-    cli.fail("no run of this machine has a certificate yet: a wipe leaves one", EXIT_USAGE)
+    frame.fail("no run of this machine has a certificate yet: a wipe leaves one", EXIT_USAGE)
 
 
 def _find_run(places: Places, name: str) -> Path:
@@ -69,7 +68,7 @@ def _find_run(places: Places, name: str) -> Path:
 
 def _list_runs(places: Places, what: str) -> list[Path]:
     if not runs.may_read(places.state):
-        cli.fail(f"{what} are for root alone to read; try it as root")
+        frame.fail(f"{what} are for root alone to read; try it as root")
     return places.run_directories()
 
 
@@ -154,16 +153,16 @@ class Given:
         return ""
 
 
-def run(shell: cli.Shell, path: Path | None, given: Given) -> int:
+def run(shell: frame.Shell, path: Path | None, given: Given) -> int:
     """Check a certificate, or countersign it; the exit status."""
     if given.fault:
-        cli.fail(given.fault, EXIT_USAGE)
+        frame.fail(given.fault, EXIT_USAGE)
     certificate = find_certificate(shell.places, path)
     files, verified = _check(shell, certificate, given)
     if given.name:
         return _countersign(shell, certificate, files, verified, given)
     if given.as_json:
-        cli.print_json({"certificate": str(certificate), **verified.encode()})
+        frame.print_json({"certificate": str(certificate), **verified.encode()})
     else:
         sys.stdout.write("\n".join(render_verified(certificate, verified, len(files.disks))) + "\n")
     if given.html:
@@ -171,29 +170,29 @@ def run(shell: cli.Shell, path: Path | None, given: Given) -> int:
     return EXIT_STATUS[Verdict.PASS if verified.is_good else Verdict.FAIL]
 
 
-def _check(shell: cli.Shell, certificate: Path, given: Given) -> tuple[Files, Verified]:
+def _check(shell: frame.Shell, certificate: Path, given: Given) -> tuple[Files, Verified]:
     signers = find_signers(shell, given)
     try:
         files = read_files(certificate)
         return files, verify_certificate(shell.host, files, signers, given.unsigned)
     except OSError as error:
-        cli.fail(f"{error.filename or certificate}: {error.strerror}", EXIT_USAGE)
+        frame.fail(f"{error.filename or certificate}: {error.strerror}", EXIT_USAGE)
     except CommandError as error:
-        cli.fail(f"the signature cannot be checked: {error}")
+        frame.fail(f"the signature cannot be checked: {error}")
     except Exception as error:  # a document that is not good may hold anything
         log.debug("checking raised", exc_info=error)
-        cli.fail(f"{certificate}: it cannot be checked ({type(error).__name__}: {error})", EXIT_STATUS[Verdict.FAIL])
+        frame.fail(f"{certificate}: it cannot be checked ({type(error).__name__}: {error})", EXIT_STATUS[Verdict.FAIL])
 
 
-def _countersign(shell: cli.Shell, certificate: Path, files: Files, verified: Verified, given: Given) -> int:
+def _countersign(shell: frame.Shell, certificate: Path, files: Files, verified: Verified, given: Given) -> int:
     """Have a person stand for a certificate that is good: writes the validation and its signature beside it."""
     target = make_validation_path(certificate)
     for line in render_verified(certificate, verified, len(files.disks)):
-        cli.tell(line)
+        frame.tell(line)
     if not verified.is_good:
-        cli.fail("a certificate that is not good is not countersigned", EXIT_STATUS[Verdict.FAIL])
+        frame.fail("a certificate that is not good is not countersigned", EXIT_STATUS[Verdict.FAIL])
     if verified.validated:
-        cli.fail(f"it was validated by {verified.validated['name']} already: move {target} away first", EXIT_USAGE)
+        frame.fail(f"it was validated by {verified.validated['name']} already: move {target} away first", EXIT_USAGE)
     date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(shell.host.now()))
     text = render(make_validation(files, given.name, given.person, verified, certificate.name, date))
     # A person's key may be with an agent, or in a token.
@@ -202,31 +201,31 @@ def _countersign(shell: cli.Shell, certificate: Path, files: Files, verified: Ve
         signature = sign(shell.host, text, os.path.abspath(given.key), VALIDATION, agent)
         fault = _find_fault(shell, files, given, text, signature)
         if fault:
-            cli.fail(f"{given.key} cannot countersign this: {fault}; nothing was written", EXIT_USAGE)
+            frame.fail(f"{given.key} cannot countersign this: {fault}; nothing was written", EXIT_USAGE)
         write_synced(target, text.encode("utf-8"))
         write_synced(_signature(target), signature.encode("utf-8"))
     except SignatureError as error:
-        cli.fail(str(error), EXIT_USAGE)
+        frame.fail(str(error), EXIT_USAGE)
     except CommandError as error:
-        cli.fail(str(error))
+        frame.fail(str(error))
     except OSError as error:
-        cli.fail(f"Failed to write {target}: {error.strerror}")
-    cli.tell(f"validated by {given.name}: written to {target} and {_signature(target).name}")
+        frame.fail(f"Failed to write {target}: {error.strerror}")
+    frame.tell(f"validated by {given.name}: written to {target} and {_signature(target).name}")
     return 0
 
 
-def _find_fault(shell: cli.Shell, files: Files, given: Given, text: str, signature: str) -> str:
+def _find_fault(shell: frame.Shell, files: Files, given: Given, text: str, signature: str) -> str:
     """Why a countersignature would not count, as it would be found out afterwards; "" where it does."""
     ahead = dataclasses.replace(files, validation=text, validation_signature=signature)
     verified = verify_certificate(shell.host, ahead, find_signers(shell, given), given.unsigned)
     return "; ".join(verified.problems)
 
 
-def find_signers(shell: cli.Shell, given: Given) -> str:
+def find_signers(shell: frame.Shell, given: Given) -> str:
     """The file of those who may sign: what was typed, or that of the system, or "" where there is none."""
     place = given.signers or (str(shell.host.locate(SIGNERS)) if shell.host.exists(SIGNERS) else "")
     if place and not os.access(place, os.R_OK):
-        cli.fail(f"{place}: the file of signers cannot be read", EXIT_USAGE)
+        frame.fail(f"{place}: the file of signers cannot be read", EXIT_USAGE)
     return os.path.abspath(place) if place else ""
 
 
@@ -301,16 +300,16 @@ def _write_page(path: Path, files: Files, verified: Verified) -> None:
     from liveagent.report.certificate_page import render_certificate
 
     if not verified.document or verified.document["kind"] != "machine":
-        cli.fail("--html makes the page of a machine's certificate only", EXIT_USAGE)
+        frame.fail("--html makes the page of a machine's certificate only", EXIT_USAGE)
     parsed = {name: parse_certificate(text) for name, text in files.disks.items()}
     disks = {Path(name).stem: document for name, document in parsed.items() if isinstance(document, dict)}
     checked = {**verified.encode(), "validation_text": describe_validation(verified)}
     try:
         page = render_certificate(verified.document, disks, checked)
     except Exception as error:  # a document that is not good may hold anything
-        cli.fail(f"no page can be made of it: {error}", EXIT_STATUS[Verdict.FAIL])
+        frame.fail(f"no page can be made of it: {error}", EXIT_STATUS[Verdict.FAIL])
     try:
         path.write_text(page, encoding="utf-8", errors="replace")
     except OSError as error:
-        cli.fail(f"Failed to write {path}: {error.strerror}")
-    cli.tell(f"written to {path}")
+        frame.fail(f"Failed to write {path}: {error.strerror}")
+    frame.tell(f"written to {path}")

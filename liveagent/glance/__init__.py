@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 
-RUNTIME = "/run/liveagent"
+RUNTIME = "/run/liveagent"  # as in places.py, whose imports would cost more than the question
 NAME = "glance"
 # A service that does not answer by then is waited for no longer, and who does not ask is not heard.
 PATIENCE = 2.0

@@ -34,13 +34,14 @@ class Glance:
 
     def start(self) -> None:
         """Begin to answer; where that cannot be, it is logged, and `status` is slower and says the same."""
+        records = Disk(self._places, probe_image(self._host))
         try:
             self._places.runtime.mkdir(parents=True, exist_ok=True, mode=0o755)
             self._listening = self._listen()
         except OSError as error:
             log.warning("Failed to listen for `status` at %s: %s, ignoring", self._path, error.strerror)
             return
-        threading.Thread(target=self._serve, args=(self._listening,), name="glance", daemon=True).start()
+        threading.Thread(target=_serve, args=(self._listening, records), name="glance", daemon=True).start()
 
     def stop(self) -> None:
         """Answer no more."""
@@ -67,22 +68,22 @@ class Glance:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
 
-    def _serve(self, listening: socket.socket) -> None:
-        records = Disk(self._places, probe_image(self._host))
-        while True:
+
+def _serve(listening: socket.socket, records: Disk) -> None:
+    while True:
+        try:
+            asking, _ = listening.accept()
+        except OSError:
+            return
+        with asking:
             try:
-                asking, _ = listening.accept()
-            except OSError:
-                return
-            with asking:
-                try:
-                    asking.settimeout(PATIENCE)
-                    question = asking.recv(len(TEXT))
-                    if question in (TEXT, JSON):
-                        asking.sendall(_render(records, question == JSON).encode(errors="replace"))
-                except Exception as error:
-                    # Whoever asked looks for himself, and says what is wrong.
-                    log.warning("Failed to answer `status`: %s: %s, ignoring", type(error).__name__, error)
+                asking.settimeout(PATIENCE)
+                question = asking.recv(len(TEXT))
+                if question in (TEXT, JSON):
+                    asking.sendall(_render(records, question == JSON).encode(errors="replace"))
+            except Exception as error:
+                # Whoever asked looks for himself, and says what is wrong.
+                log.warning("Failed to answer `status`: %s: %s, ignoring", type(error).__name__, error)
 
 
 def _render(records: Disk, as_json: bool) -> str:

@@ -17,7 +17,7 @@ _RANK = {verdict.value: rank for rank, verdict in enumerate(WORST_FIRST)}
 
 @dataclasses.dataclass(frozen=True)
 class Trouble:
-    """One part and what is wrong with it; texts are as the result has them."""
+    """One part and what is wrong with it, or what was done to it; texts are as the result has them."""
 
     verdict: str
     part: str

@@ -18,6 +18,7 @@ from liveagent.tasks import Context
 from liveagent.tasks.wipe import work
 from liveagent.tasks.wipe.options import WipeOptions
 from liveagent.tasks.wipe.overwrite import RANGE_LIMIT, Damage, Span, TooManyErrors, Trouble, cut_out
+from liveagent.tasks.wipe.side_by_side import Patience
 from tests.conftest import MakeLoop, need
 from tests.tasks.test_wipe_disk import MARK, Heard, backing
 from tests.tasks.test_wipe_evidence import check_schema
@@ -145,7 +146,7 @@ def test_disk_that_hangs_does_not_hold_up_a_cancel(
     context._emit = cancel
     try:
         options = WipeOptions(disks=(device, other), passes=35)
-        outcome = work.run(context, options, work.Patience(stalled=2.0, given_up=600.0, cancelled=1.0))
+        outcome = work.run(context, options, Patience(stalled=2.0, given_up=600.0, cancelled=1.0))
         told = copy.deepcopy((outcome.data, outcome.verdict, heard.said))
     finally:
         join_all(place)
@@ -191,7 +192,7 @@ def test_disk_that_hangs_is_left_behind(frozen_disk: tuple[str, Path], make_loop
     subprocess.run(["fsfreeze", "--freeze", str(place)], check=True, timeout=30)
     try:
         options = WipeOptions(disks=(device, other))
-        outcome = work.run(context, options, work.Patience(stalled=1.0, given_up=3.0))
+        outcome = work.run(context, options, Patience(stalled=1.0, given_up=3.0))
     finally:
         join_all(place)
     rows = {row["path"]: row for row in outcome.data["disks"]}

@@ -1,4 +1,4 @@
-"""`make bench`: the inventory of a server in the boot lab, with disks, a BMC and its modules described by the firmware.
+"""`make bench`: the inventory of a server in the boot lab, with disks of three kinds and QEMU's own firmware.
 
 The peers come into the guest as what their packages install; the guest has no way out to install them itself.
 """

@@ -52,16 +52,23 @@ class Meter:
 
     WINDOW = 20.0
 
-    def __init__(self, total: int, tell: Callable[[int, int, float | None, float | None], None], done: int = 0) -> None:
+    def __init__(
+        self,
+        total: int,
+        tell: Callable[[int, int, float | None, float | None], None],
+        done: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.total = total
         self.done = done
-        self.moved = time.monotonic()
+        self._clock = clock
+        self.moved = clock()
         self._tell = tell
         self._told = 0.0
         self._marks: list[tuple[float, int]] = [(self.moved, done)]
 
     def add(self, length: int) -> None:
-        now = time.monotonic()
+        now = self._clock()
         self.done += length
         self.moved = now
         # A mere sign of life is no news at the end either.

@@ -24,8 +24,9 @@ def find_unfinished(host: Host, disks: Iterable[Disk], patterns: tuple[str, ...]
 
 
 def _render(record: Record) -> str:
+    """The wipe looks whether the disk holds what its record claims, which takes longer than a preview may."""
     point = f"{render_bytes(record.written)}, the last point that run {record.sittings[-1].run} saved"
-    return f"goes on at {point} (another pattern or number of passes begins anew)"
+    return f"goes on at {point}, if that holds; begins anew with another pattern or number of passes"
 
 
 def _probe(disk: Disk, patterns: tuple[str, ...], look: Look) -> Record | None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Callable
 
 from liveagent import __version__
 from liveagent.events import JSON, Finding, Verdict, render_time, worst
@@ -16,7 +13,6 @@ from liveagent.machine import Machine, probe_machine
 from liveagent.machine.disks import Disk, Transport
 from liveagent.machine.drive import ASKED
 from liveagent.machine.stack import probe_layers
-from liveagent.report.lines import render_duration
 from liveagent.tasks import Context, Outcome, Preview
 from liveagent.tasks.wipe import ata
 from liveagent.tasks.wipe.decide import Decision, Order, decide, describe_held, encode_raid, render_preview
@@ -27,25 +23,12 @@ from liveagent.tasks.wipe.firmware import Joint
 from liveagent.tasks.wipe.guards import Reason
 from liveagent.tasks.wipe.options import WipeOptions
 from liveagent.tasks.wipe.select import Held, choose_disks
+from liveagent.tasks.wipe.side_by_side import Patience, SideBySide
 from liveagent.tasks.wipe.technique import PURGE
 from liveagent.tasks.wipe.unfinished import find_unfinished
 from liveagent.tasks.wipe.worker import Worker
 
 log = logging.getLogger(__name__)
-
-POLL = 0.1
-
-
-@dataclasses.dataclass(frozen=True)
-class Patience:
-    """Seconds without a sign of life until a disk is said to hang, and until the others end without it.
-
-    `cancelled`: the same once the run was told to end, within what the engine leaves a task to put things away.
-    """
-
-    stalled: float = 60.0
-    given_up: float = 1800.0
-    cancelled: float = 30.0
 
 
 def refuse(machine: Machine, options: WipeOptions) -> Sequence[Finding]:
@@ -102,7 +85,7 @@ def run(context: Context, options: WipeOptions, patience: Patience | None = None
     }
     context.data = data
     certify = _Certifier(context, [worker.account.row for worker in workers])
-    run_side_by_side(context, workers, rows, patience or Patience(), certify.disk)
+    SideBySide(context, workers, rows, patience or Patience(), certify.disk).run()
     for what in wanted_extras(options):
         extra = _clear(context, what, rows)
         data["also"].append({"what": what, "verdict": extra.verdict.value, "summary": extra.summary})
@@ -222,90 +205,6 @@ def make_workers(context: Context, orders: Sequence[Order], options: WipeOptions
     return workers
 
 
-def run_side_by_side(
-    context: Context,
-    workers: Sequence[Worker],
-    rows: list[Mapping[str, JSON]],
-    patience: Patience,
-    ended: Callable[[Mapping[str, JSON]], None],
-) -> None:
-    """Every disk in a thread of its own, its row put in place as it ends, and handed to `ended`.
-
-    One that hangs does not hold up the others, and is said to hang at once; in the end it is left behind `unknown`.
-    """
-    left = set(range(len(workers)))
-    lock = threading.Lock()
-
-    def work(index: int) -> None:
-        try:
-            row = workers[index].run()
-            with lock:
-                if row is None or index not in left:
-                    return  # it was left behind, and the row that it got then stands
-                rows[index] = row
-                # From here on it cannot be left behind: what it says last is what counts.
-                left.discard(index)
-            _tell(row)
-        except Exception:  # the agent's own, past all that the worker catches: its row stays unknown
-            log.exception("The wipe of %s raised", workers[index].disk.name)
-        finally:
-            with lock:
-                left.discard(index)
-
-    def _tell(row: Mapping[str, JSON]) -> None:
-        try:
-            ended(row)
-        except Exception as error:  # what became of the disk is on its row; for want of a certificate nothing may hang
-            _tell_no_certificate(context, str(row["path"]), error)
-
-    threads = [
-        threading.Thread(target=work, args=(index,), name=f"wipe-{worker.disk.name}", daemon=True)
-        for index, worker in enumerate(workers)
-    ]
-    for thread in threads:
-        thread.start()
-    stalled: set[int] = set()
-    behind: set[int] = set()
-    cancelled = None
-    while left:
-        time.sleep(POLL)
-        if cancelled is None and context.cancel.is_set():
-            cancelled = time.monotonic()
-        for index in [*left]:
-            silent = _watch(context, workers[index], index, stalled, patience)
-            # Whoever was told to end may take a moment for it, however long he was silent before.
-            waited = min(silent, time.monotonic() - cancelled) if cancelled is not None else 0.0
-            if silent < patience.given_up and waited < patience.cancelled:
-                continue
-            words = f"gave no sign of life for {render_duration(silent)} and was left behind: what it holds is unknown"
-            row = workers[index].abandon(words)
-            if row is None:
-                continue
-            with lock:
-                left.discard(index)
-                rows[index] = row
-            behind.add(index)
-            _tell(row)
-    for index, thread in enumerate(threads):
-        if index not in behind:
-            thread.join()
-
-
-def _watch(context: Context, worker: Worker, index: int, stalled: set[int], patience: Patience) -> float:
-    """Say it where a disk has begun or ended to hang; for how many seconds it has not moved."""
-    meter = worker.account.meter
-    if meter is None:
-        return 0.0
-    silent = time.monotonic() - meter.moved
-    if silent > patience.stalled and index not in stalled:
-        stalled.add(index)
-        context.line(f"stalled: {worker.disk.label} has not moved for {silent:.0f} s", worker.disk.name)
-    elif silent < patience.stalled and index in stalled:
-        stalled.discard(index)
-        context.line(f"{worker.disk.label} moves again", worker.disk.name)
-    return silent
-
-
 def _tell_no_certificate(context: Context, what: str, error: Exception) -> None:
     """The agent's own mistake: the row stands, and whoever looks for the evidence learns why there is none."""
     log.error("The certificate of %s could not be made", what, exc_info=error)
@@ -325,9 +224,13 @@ class _Certifier:
 
     def disk(self, row: Mapping[str, JSON]) -> None:
         context = self._context
-        document = make_disk_certificate(row, self._identity, context.run, __version__, context.labels, context.key)
-        name = self._names[row["name"]]
-        text = context.certify(name, document, row["name"])
+        try:
+            document = make_disk_certificate(row, self._identity, context.run, __version__, context.labels, context.key)
+            name = self._names[row["name"]]
+            text = context.certify(name, document, row["name"])
+        except Exception as error:  # what became of the disk is on its row; for want of a certificate nothing may hang
+            _tell_no_certificate(context, str(row["path"]), error)
+            return
         with self._lock:
             self._texts[name] = text
 
