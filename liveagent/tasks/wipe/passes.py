@@ -147,11 +147,8 @@ class Overwrite:
                 "sealed": is_sealed,
             }
             words = f"resumed at {render_bytes(found.written)}, the last point that run {found.sittings[-1].run} saved"
-            words += (
-                ""
-                if is_sealed
-                else "; its record on the disk bears no seal of ours, so all that it claims is read back"
-            )
+            if not is_sealed:
+                words += "; its record on the disk bears no seal of ours, so all that it claims is read back"
             self._account.find("wipe.resumed", Verdict.PASS, words, measured)
         sitting = Sitting(self._run, started, "", self._record.written, self._record.written)
         self._record = dataclasses.replace(self._record, sittings=(*self._record.sittings, sitting))
