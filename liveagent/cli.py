@@ -152,7 +152,7 @@ def list_command(shell: Shell, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
 @click.pass_obj
 def show(shell: Shell, task: str, as_json: bool) -> None:
-    """One task: its options with types and defaults, the tools it needs, and what it may find."""
+    """One task: its options, the tools it needs, what it may find."""
     from liveagent.command import show as command
 
     command.show(shell, task, as_json)
@@ -164,7 +164,7 @@ def show(shell: Shell, task: str, as_json: bool) -> None:
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of what --json prints, and look at nothing.")
 @click.pass_obj
 def inventory(shell: Shell, as_json: bool, as_expectation: bool, schema: bool) -> None:
-    """This machine: every part with model, serial, firmware and place, and what could not be seen."""
+    """This machine, part by part, and what could not be seen of it."""
     from liveagent.command import inventory as command
 
     if as_json + as_expectation + schema > 1:
@@ -257,14 +257,14 @@ def history(shell: Shell, as_json: bool) -> None:
 @click.option("--html", default="", metavar="FILE", help="Write it as a page.")
 @click.pass_obj
 def report(shell: Shell, name: str, as_json: bool, html: str) -> None:
-    """The result of a run (the newest, or RUN), again.
+    """The result of a run (the newest that has ended, or RUN), again.
 
     The beginning of its name is enough, where no other begins so.
     """
     from liveagent.command import runs
 
     records = runs.open_records(shell)
-    sys.exit(runs.report(records, runs.choose_run(records, name), as_json, html, shell.places))
+    sys.exit(runs.report(records, runs.choose_ended(records, name), as_json, html, shell.places))
 
 
 @main.command()
@@ -280,7 +280,7 @@ def report(shell: Shell, name: str, as_json: bool, html: str) -> None:
 @click.option("--contact", default="", help="How the person can be reached.")
 @click.pass_obj
 def verify(shell: Shell, /, certificate: Path | None, **given: Any) -> None:
-    """Check a certificate's signature and contents, or countersign it.
+    """Check a certificate, or countersign it.
 
     CERTIFICATE is certificate.json, a disk's own, or the directory that has them. RUN is a run of this machine: the
     beginning of its name is enough, where no other begins so. Without either it is the newest that has a certificate.

@@ -29,6 +29,7 @@ def teach(main: click.Group) -> None:
         ("attach", "name", _runs),
         ("cancel", "name", _runs),
         ("report", "name", _runs),
+        ("verify", "certificate", _certificates),
     ):
         for found in main.commands[command].params:
             if found.name == parameter:
@@ -74,6 +75,18 @@ def _runs(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
 
     for directory in choose_places(context.find_root().params.get("state") or "", os.environ).run_directories():
         yield CompletionItem(directory.name)
+
+
+def _certificates(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
+    """The runs that have one, and any file: bash forgets what came before the word that files fit, so it is first."""
+    from liveagent.command.verify import CERTIFICATE
+    from liveagent.places import choose_places
+
+    yield CompletionItem(incomplete, type="file")
+    places = choose_places(context.find_root().params.get("state") or "", os.environ)
+    for directory in places.run_directories():
+        if (directory / CERTIFICATE).exists():
+            yield CompletionItem(directory.name)
 
 
 def _disks(host: Host) -> Iterator[CompletionItem]:

@@ -14,7 +14,9 @@ from typing import Callable
 import pytest
 
 from liveagent.host import Host
+from liveagent.lock import Lock
 from liveagent.machine.dmi import probe_identity
+from liveagent.places import Places
 from tests.conftest import MakeLoop
 
 MIB = 1024 * 1024
@@ -242,6 +244,7 @@ def test_help_of_a_task(command: Command) -> None:
 FAULTS = [
     (["run"], "name the tasks"),
     (["run", "wip"], "did you mean wipe?"),
+    (["run", "wipee", "--help"], "there is no task wipee; did you mean wipe?"),
     (["run", "wipe", "--disk", "sda"], "did you mean --disks?"),
     (["run", "wipe", "--dryrun"], "did you mean --dry-run?"),
     (["run", "wipe", "hwdiag"], "several tasks TASK,TASK"),
@@ -273,6 +276,25 @@ def test_usage_faults(command: Command, words: list[str], said: str) -> None:
     assert done.returncode == 2, done.stderr
     assert said in done.stderr and "Traceback" not in done.stderr
     assert json.loads(command("history", "--json").stdout) == []
+
+
+def test_of_a_wrong_task_nothing_else_is_said(command: Command) -> None:
+    """Its options are nobody's, which would lead astray."""
+    done = command("run", "wipee", "--disks", "sda")
+    assert done.returncode == 2 and "did you mean wipe?" in done.stderr and "no such option" not in done.stderr
+
+
+def test_beside_a_run_that_is_on(command: Command, tmp_path: Path) -> None:
+    """`report` has the last one that ended, and `plan` says what is in its way."""
+    command("run", "wipe", "--disks", "serial:NO-SUCH-SERIAL", "--yes")
+    places = Places(tmp_path / "state", tmp_path / "run")
+    (ended,) = (directory.name for directory in places.run_directories())
+    run = "20990101T000000Z-aaaaaa"
+    with Lock(places.runtime).held(run, "wipe", places.runs / run):
+        shown = command("report")
+        assert shown.returncode == 4 and f"run {run} is on" in shown.stderr and f"run {ended}" in shown.stdout
+        assert f"run {run} (wipe) is on" in command("plan").stdout
+    assert "is on" not in command("report").stderr + command("plan").stdout
 
 
 def test_a_narrow_terminal_cuts_no_run(command: Command, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, liveagent_path: str) -> Path
         (place / f"liveagent.{shell}").write_text(script)
     for run in ("20260102T030405Z-1a2b3c", "20260102T040506Z-2b3c4d"):
         (place / "state" / "runs" / run).mkdir(parents=True)
+    (place / "state" / "runs" / run / "certificate.json").touch()
     return place
 
 
@@ -40,12 +41,16 @@ def ask(program: str, instruction: str, words: str, current: int, **more: str) -
 
 
 def complete_by_bash(place: Path, program: str, line: str) -> list[str]:
-    """What bash would offer at the end of the line; it parts words at `=`, as readline does."""
+    """What bash would offer at the end of the line; it parts words at `=`, as readline does.
+
+    `compopt` works only where somebody types: "default" stands for what it has bash do, which is to offer files.
+    """
     need(Path("/bin/bash").exists(), "bash")
     words = line.replace("=", " = ").split(" ")
     quoted = " ".join(f"'{word}'" for word in words)
     script = (
-        f"source {place}/liveagent.bash; COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1};"
+        f'source {place}/liveagent.bash; compopt() {{ COMPREPLY+=("$2"); }};'
+        f" COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1};"
         f' _liveagent_completion {program}; printf "%s\\n" "${{COMPREPLY[@]}}"'
     )
     environment = {**os.environ, "LIVEAGENT_STATE_DIR": str(place / "state")}
@@ -71,6 +76,8 @@ def complete_by_bash(place: Path, program: str, line: str) -> list[str]:
         ("liveagent run hwdiag --selftest s", {"short"}),
         ("liveagent report 20260102T03", {"20260102T030405Z-1a2b3c"}),
         ("liveagent attach ", {"20260102T030405Z-1a2b3c", "20260102T040506Z-2b3c4d"}),
+        ("liveagent verify 2026", {"20260102T040506Z-2b3c4d", "default"}),
+        ("liveagent verify /", {"default"}),
         (f"liveagent --root {ROOT} run wipe --disks nv", {"nvme0n1", "nvme1n1", "nvme1n2"}),
         (f"liveagent --root {ROOT} run wipe --disks SA", {"SATA0101"}),
         (f"liveagent --root {ROOT} run wipe --except sda,SA", {"sda,SATA0101"}),

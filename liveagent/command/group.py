@@ -31,10 +31,10 @@ class RunCommand(click.Command):
         return super().parse_args(ctx, args)
 
     def get_help(self, ctx: click.Context) -> str:
-        from liveagent.command.show import render_options
+        from liveagent.command.show import find_task, render_options
 
         words = [word for word in ctx.meta.get("words", ()) if not word.startswith("-")]
         # Where there is no shell, as for the manual, no task was asked about.
         names = words[0].split(",") if words and ctx.obj else []
-        more = [render_options(ctx.obj.host, name) for name in names]
-        return "\n\n".join(filter(None, [super().get_help(ctx), *more]))
+        more = [render_options(find_task(ctx.obj, name)) for name in names]
+        return "\n\n".join([super().get_help(ctx), *more])

@@ -222,12 +222,13 @@ def parse_extra(extra: Sequence[str], names: Sequence[str], registry: Registry) 
         else:
             name = make_name(word)
             owners = [owner for owner, options in known.items() if name in options]
-        if not owners:
+        if not owners and tasks.keys() == known.keys():
+            # Of a task that is none, that is all there is to say.
             every = {f"--{option.replace('_', '-')}" for options in known.values() for option in options}
             near = suggest(f"--{word}", sorted(every.union(OWN_OPTIONS)))
             message = f"--{word}: no such option{near}; `liveagent run {','.join(names)} --help` lists them"
             faults.append(Fault("plan.option.unknown", BY_HAND, message))
-        if value is None and not _is_flag(registry, owners, name):
+        if value is None and owners and not _is_flag(registry, owners, name):
             faults.append(Fault("plan.option.value", BY_HAND, f"--{word} needs a value"))
             continue
         if value == "":

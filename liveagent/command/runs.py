@@ -53,6 +53,18 @@ def choose_run(records: Records, name: str) -> str:
     return records.find(name) or fail_choice(name, [row["run"] for row in records.history()])
 
 
+def choose_ended(records: Records, name: str) -> str:
+    """The same of a run whose result is wanted: without a name the newest that has ended, where there is one."""
+    newest = choose_run(records, name)
+    if name or not records.is_on(newest):
+        return newest
+    ended = next((str(row["run"]) for row in reversed(records.history()) if records.result(str(row["run"]))), "")
+    if not ended:
+        return newest
+    frame.tell(f"run {newest} is on (`liveagent attach` shows it); this is the last one that has ended")
+    return ended
+
+
 def fail_choice(name: str, known: Sequence[str], what: str = "no run") -> NoReturn:
     """Say why a name means none of the runs that are known."""
     if name and any(run.startswith(name) for run in known):

@@ -6,14 +6,13 @@ import click
 
 from liveagent.command import frame
 from liveagent.events import EXIT_USAGE
-from liveagent.host import Host
 from liveagent.options import rows, suggest
 from liveagent.tasks import Registry, Task, Unusable
 
 
 def show(shell: frame.Shell, name: str, as_json: bool) -> None:
     """The task's options, tools, notes and tables; leaves where there is none of that name."""
-    task = _find(shell, name)
+    task = find_task(shell, name)
     options = [
         {"option": row.name, "type": row.kind.name, "default": row.default_text, "help": row.help}
         for row in rows(task.Options)
@@ -26,9 +25,8 @@ def show(shell: frame.Shell, name: str, as_json: bool) -> None:
         )
         return
     frame.tell(f"{name}: {task.summary}{' (DESTROYS DATA)' if task.destructive else ''}", err=False)
-    click.echo(
-        f"at boot: SPEEDISO={name} liveagent.{name}.OPTION=VALUE; by hand: liveagent run {name} --OPTION VALUE\n"
-    )
+    by_hand = f"by hand: `liveagent run {name} --OPTION VALUE`"
+    frame.tell(f"at boot: `SPEEDISO={name} liveagent.{name}.OPTION=VALUE`; {by_hand}\n", err=False)
     frame.print_table(
         ("option", "type", "default", "what it says"),
         [(row["option"], row["type"], row["default"], row["help"]) for row in options],
@@ -39,13 +37,10 @@ def show(shell: frame.Shell, name: str, as_json: bool) -> None:
         frame.print_table(table.columns, table.rows)
 
 
-def render_options(host: Host, name: str) -> str:
-    """The options of a task as a section of a help text; "" where there is no such task."""
-    task = Registry(host).find(name)
-    if not isinstance(task, Task):
-        return ""
+def render_options(task: Task) -> str:
+    """The options of a task as a section of a help text."""
     formatter = click.HelpFormatter(max_width=100)
-    with formatter.section(f"Options of {name} ({task.summary})"):
+    with formatter.section(f"Options of {task.name} ({task.summary})"):
         formatter.write_dl(
             [
                 (
@@ -59,7 +54,8 @@ def render_options(host: Host, name: str) -> str:
     return formatter.getvalue().rstrip()
 
 
-def _find(shell: frame.Shell, name: str) -> Task:
+def find_task(shell: frame.Shell, name: str) -> Task:
+    """The task of this name; leaves where there is none, or where it cannot be run."""
     registry = Registry(shell.host)
     task = registry.find(name)
     if task is None:

@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import os
 import re
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -164,7 +163,7 @@ def run(shell: frame.Shell, path: Path | None, given: Given) -> int:
     if given.as_json:
         frame.print_json({"certificate": str(certificate), **verified.encode()})
     else:
-        sys.stdout.write("\n".join(render_verified(certificate, verified, len(files.disks))) + "\n")
+        frame.tell("\n".join(render_verified(certificate, verified, len(files.disks))), err=False)
     if given.html:
         _write_page(Path(given.html), files, verified)
     return EXIT_STATUS[Verdict.PASS if verified.is_good else Verdict.FAIL]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 import time
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from liveagent.report.overview import render_not_measured, render_overview
 from liveagent.report.troubles import find_slots, list_done, make_trouble, only_mapping, only_mappings
 
 WIDTH = 79
+COMMAND, NO_BREAK = re.compile(r"`[^`]*`"), "\N{NO-BREAK SPACE}"
 # At most one line of progress a second a part.
 PROGRESS_EVERY = 1.0
 # Of what went well so many parts are named at the end; the rest is counted, and the report names them all.
@@ -161,9 +163,16 @@ def _run_finished(event: Event) -> list[str]:
 
 
 def fold(text: str, width: int = WIDTH) -> list[str]:
-    """Our own words within the width of a serial console; what tools say is left as it is, to be searched for."""
+    """Our own words within the width of a serial console; what tools say is left as it is, to be searched for.
+
+    A command in `…` stands on one line, to be copied.
+    """
     indent = " " * min(len(text) - len(text.lstrip()) + 2, width // 4)
-    return textwrap.wrap(text, max(20, width), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    whole = COMMAND.sub(lambda found: found[0].replace(" ", NO_BREAK), text)
+    lines = textwrap.wrap(
+        whole, max(20, width), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return [line.replace(NO_BREAK, " ") for line in lines]
 
 
 def describe_broken(event: Event, error: Exception) -> str:

@@ -15,16 +15,15 @@ import click
 
 from liveagent.events import Event, Type
 from liveagent.report.banner import render_banner
-from liveagent.report.lines import Lines, clean_lines, fold
+from liveagent.report.lines import Lines, clean_lines
 from liveagent.report.record import Reader
 from liveagent.report.sink import Sink
-from liveagent.report.words import print_lines
+from liveagent.report.words import measure, print_lines
 
 # At most so often; what somebody else wrote over the screen is put right after a while.
 REDRAW = 0.25
 WHOLE = 5.0
 # What a serial line without a size of its own has.
-WIDTH, HEIGHT = 80, 24
 # So much of what was said stands below the screen when it is left.
 SAID = 1000
 
@@ -213,29 +212,10 @@ class Live:
         from liveagent.report.screen import COLOURS
 
         letters = render_banner(self._view.verdict)
-        width, _ = measure(self._stream)
         for line in Lines().render(event):
-            # Nobody searches through a terminal, and it would break in the middle of a word.
-            parts = fold(line, width - 1) if len(line) >= width else [line]
-            print_lines(parts, self._stream, COLOURS.get(self._view.verdict, "") if line in letters else "")
+            print_lines([line], self._stream, COLOURS.get(self._view.verdict, "") if line in letters else "")
 
     def _write(self, text: str) -> None:
         if text:
             self._stream.write(text)
             self._stream.flush()
-
-
-def measure(stream: IO[str]) -> tuple[int, int]:
-    """Columns and rows of a terminal at this moment; COLUMNS and LINES where it does not say."""
-    try:
-        size = os.get_terminal_size(stream.fileno())
-        if size.columns > 0 and size.lines > 0:
-            return size.columns, size.lines
-    except (OSError, ValueError):
-        pass
-
-    def given(name: str, default: int) -> int:
-        text = os.environ.get(name, "")
-        return int(text) if text.isdigit() and 0 < int(text) < 10_000 else default
-
-    return given("COLUMNS", WIDTH), given("LINES", HEIGHT)

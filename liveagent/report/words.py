@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING
 
@@ -16,17 +17,36 @@ if TYPE_CHECKING:
 
 # Columns: what lies between two of a table, and the least in which a sentence can be read.
 GAP, SENTENCE = 2, 40
+# Columns and rows of a terminal that says nothing of itself.
+WIDTH, HEIGHT = 80, 24
+
+
+def measure(stream: IO[str]) -> tuple[int, int]:
+    """Columns and rows of a terminal at this moment; COLUMNS and LINES where it does not say."""
+    try:
+        size = os.get_terminal_size(stream.fileno())
+        if size.columns > 0 and size.lines > 0:
+            return size.columns, size.lines
+    except (OSError, ValueError):
+        pass
+
+    def given(name: str, default: int) -> int:
+        text = os.environ.get(name, "")
+        return int(text) if text.isdigit() and 0 < int(text) < 10_000 else default
+
+    return given("COLUMNS", WIDTH), given("LINES", HEIGHT)
 
 
 def print_lines(lines: Iterable[str], stream: IO[str], style: str = "") -> None:
-    """Lines as they are; verdicts in capitals are coloured, the rest has `style`, where it is a terminal."""
+    """Lines as they are; on a terminal folded, verdicts in capitals coloured, and the rest in `style`."""
     if not stream.isatty():
         for line in lines:
             click.echo(clean(line), file=stream)
         return
     console = _open(stream)
     for line in lines:
-        console.print(_colour(line, style, [verdict.value.upper() for verdict in Verdict]))
+        for part in fold(line, console.width - 1) if len(line) >= console.width else [line]:
+            console.print(_colour(part, style, [verdict.value.upper() for verdict in Verdict]))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], stream: IO[str]) -> None:
@@ -58,11 +78,12 @@ def _print_on_terminal(columns: list[str], rows: Sequence[list[str]], stream: IO
         else width
         for lane, width in zip(lanes, widths)
     ]
-    room = console.width - GAP * (len(columns) - 1)
+    # rich of EL 9 counts a gap behind the last column as well, and would cut a cell for want of it.
+    room = console.width - GAP * len(columns)
     if sum(least) > room:
         _print_blocks(columns, rows, widths, console)
         return
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     for name, width in zip(columns, _share(widths, least, room)):
         table.add_column(name, width=width)
     for row in rows:
@@ -115,8 +136,8 @@ def _print_blocks(
 def _open(stream: IO[str]) -> Console:
     from rich.console import Console
 
-    # A line is left to the terminal to wrap, so that it can be copied and searched for as one.
-    return Console(file=stream, soft_wrap=True)
+    # What is longer than a line and has no place to fold at is left to the terminal, to be copied as one.
+    return Console(file=stream, soft_wrap=True, width=measure(stream)[0])
 
 
 def _colour_cell(cell: str, style: str = "", text: str = "") -> Text:

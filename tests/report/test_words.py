@@ -9,7 +9,7 @@ import re
 import pytest
 from rich.cells import cell_len
 
-from liveagent.report.words import SENTENCE, print_lines, print_table
+from liveagent.report.words import GAP, SENTENCE, print_lines, print_table
 
 EVIL = "model \x1b[2J\x1b]0;title\x07 [bold]:smile:[/bold]"
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
@@ -31,13 +31,25 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_lines() -> None:
-    """Clean everywhere; a verdict is coloured where it is a word of its own, and a long line stays one."""
+    """Clean everywhere; a verdict is coloured where it is a word of its own, and a long word stays one."""
     for stream in (io.StringIO(), Terminal()):
         print_lines([EVIL], stream)
         assert stream.getvalue() == CLEAN + "\n"
     stream = Terminal()
     print_lines(["wipe: FAIL: PASSAGE " + "x" * 200], stream)
-    assert stream.getvalue() == "wipe: \x1b[1;31mFAIL\x1b[0m: PASSAGE " + "x" * 200 + "\n"
+    assert stream.getvalue() == "wipe: \x1b[1;31mFAIL\x1b[0m: PASSAGE\n  " + "x" * 200 + "\n"
+
+
+def test_a_command_is_not_parted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line breaks between words, and not within a command that somebody copies; elsewhere it is one line."""
+    text = "certificate: /var/lib/liveagent/runs/a/certificate.html (`liveagent verify --unsigned a` checks it)"
+    monkeypatch.setenv("COLUMNS", "80")
+    plain, terminal = io.StringIO(), Terminal()
+    for stream in (plain, terminal):
+        print_lines([text], stream)
+    assert plain.getvalue() == f"{text}\n"
+    first, second = terminal.getvalue().splitlines()
+    assert f"{first} {second.strip()}" == text and second.startswith("  (`liveagent verify --unsigned a` checks")
 
 
 def test_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,11 +171,11 @@ def test_a_sentence_wraps_where_it_has_room(monkeypatch: pytest.MonkeyPatch) -> 
         "fail     wipe                needs hdparm, sg_sanitize, smartctl, mdadm, which",
         "                             is not installed",
     ]
-    least = len("verdict  /var/lib/liveagent  ") + SENTENCE
+    least = len("verdict  /var/lib/liveagent  ") + SENTENCE + GAP
     assert "what was found: " not in show(CHECKS, least, monkeypatch)
     assert "\n  what was found: can be written\n" in show(CHECKS, least - 1, monkeypatch)
     lines = show((("a", "b"), [("one two " * 10, "three four " * 40)]), 120, monkeypatch).splitlines()
-    assert lines[0].index("b") == 61 and max(map(len, lines)) <= 120
+    assert lines[0].index("b") == 60 and max(map(len, lines)) <= 120
 
 
 def test_colours_of_what_stands_below(monkeypatch: pytest.MonkeyPatch) -> None:

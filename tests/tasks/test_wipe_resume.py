@@ -139,6 +139,18 @@ def test_a_preview_says_what_goes_on(make_loop: MakeLoop) -> None:
     assert not any(row["unfinished"] for row in shown.data["wipe"])
 
 
+def test_a_preview_of_quick_says_what_it_is_not(make_loop: MakeLoop) -> None:
+    """Before a person confirms: the data stays, and a wipe that was broken off cannot go on afterwards."""
+    device, whole = make_loop(SIZE, MARK), make_loop(SIZE, MARK)
+    sit(device, WipeOptions(disks=(device, whole)), "RUN-1", CUT_AT)
+    host = Host()
+    shown = work.preview(host, probe_machine(host), WipeOptions(disks=(device, whole), method="quick"))
+    rows = {row[0]: row[-1] for row in shown.rows}
+    assert "the last point that run RUN-1 saved, and cannot after this" in rows[device]
+    assert rows[whole].endswith("NOT ERASED afterwards")
+    assert "Most of the data stays" in shown.serious and "will be lost" not in shown.serious
+
+
 def test_goes_on_where_the_power_went(make_loop: MakeLoop) -> None:
     """The second sitting writes only the rest, and the end is one stream over the whole disk, with both on the row."""
     device = make_loop(SIZE, MARK)

@@ -25,6 +25,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "openssh-clients": ("openssh-client",),
     "curl": ("curl",),
     "gawk": ("gawk",),
+    "bash-completion": ("bash-completion",),
     "tar": ("tar",),
     "zstd": ("zstd",),
     "ca-certificates": ("ca-certificates",),

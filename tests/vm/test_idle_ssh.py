@@ -118,6 +118,20 @@ def test_a_daemon_that_is_killed_comes_back_and_says_so(guest: Guest) -> None:
     assert status(guest)["state"] == "idle"
 
 
+@pytest.mark.vm
+def test_tab_completes(guest: Guest) -> None:
+    """In a login as a person has it, with nothing to be set up: commands, and disks by their serial."""
+    with guest.open_terminal("bash -l", "tab") as terminal:
+        for typed, completed in (
+            ("liveagent can\t", "liveagent cancel "),
+            ("\x15liveagent run wipe --disks SCSI\t", "--disks SCSI0101 "),
+        ):
+            terminal.type(typed)
+            terminal.screen.wait_for(completed, 60)
+        terminal.type("\x15exit\n")
+        assert terminal.wait(60) == 0
+
+
 @pytest.mark.vm_long
 def test_memory_that_is_exhausted_takes_the_child(guest: Guest) -> None:
     """The agent steps before its children with the kernel's OOM killer."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from .command import CommandFailed, run
 
 PACKAGES = "usr/lib/python3/dist-packages"  # Debian's own, the same for each version of Python 3
+COMPLETION = "usr/share/bash-completion/completions/liveagent"
 SOURCES = ("pyproject.toml", "setup.py", "setup.cfg", "MANIFEST.in", "README.md", "LICENSE", "liveagent", "systemd")
 UNITS = {".service", ".socket", ".target", ".timer", ".path"}
 ENTRY = "#!/usr/bin/python3\nimport sys\n\nfrom {module} import {function}\n\nsys.exit({function}())\n"
@@ -44,6 +45,16 @@ def install(repo: Path, source: list[Path], tree: Path) -> None:
         )
         (built,) = Path(scratch).glob("*.whl")
         unpack(built, tree)
+        # As the package has it: from the command itself.
+        ask = [
+            sys.executable,
+            "-c",
+            "import sys; sys.argv = ['liveagent']; from liveagent.__main__ import main; main()",
+        ]
+        script = run(ask, timeout=60, cwd=copy, env={"_LIVEAGENT_COMPLETE": "bash_source"})
+        completion = tree / COMPLETION
+        completion.parent.mkdir(parents=True, exist_ok=True)
+        completion.write_text(script)
     for path in source:
         if path.parent == repo / "systemd" and (place := system_place(path.name)):
             target = tree / place

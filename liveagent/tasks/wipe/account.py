@@ -40,7 +40,7 @@ def describe_disk(disk: Disk) -> dict[str, JSON]:
 
 
 # Before anything is written: the sum over samples, which has to be another one afterwards.
-LOOK = "look at what it holds"
+LOOK, LAST_LOOK = "first look", "last look"
 
 
 class Meter:

@@ -25,7 +25,7 @@ from liveagent.tasks.wipe.dismantle import render_steps
 from liveagent.tasks.wipe.guards import Reason
 from liveagent.tasks.wipe.options import WipeOptions
 from liveagent.tasks.wipe.select import Chosen, Held, Selection, choose_disks, is_same_medium
-from liveagent.tasks.wipe.technique import Choice, choose_techniques, find_exceptions, find_lock
+from liveagent.tasks.wipe.technique import NONE, Choice, choose_techniques, find_exceptions, find_lock
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,8 @@ class Order:
     def text(self) -> str:
         """In words: `nvme-sanitize-block (purge: the drive offers it), else nvme-format-user`."""
         first, *rest = self.choice.techniques
+        if first.method == NONE:
+            return f"{first.name} ({first.why}): signatures and both ends, no more; NOT ERASED afterwards"
         words = f"{first.name} ({first.method}: {first.why})"
         return words + (f", else {', '.join(one.name for one in rest)}" if rest else "")
 
@@ -229,14 +231,21 @@ def render_preview(
     notes += [] if selection.faults else [f"last: {line}" for line in more]
     rows += [("", "", "", "", "", note) for note in notes]
     is_refused = bool(selection.refused or selection.faults)
-    names = ", ".join(order.disk.label for order in orders)
     return Preview(
         columns=("disk", "model", "serial", "size", "holds", "what will be done"),
         rows=tuple(rows),
         verdict=Verdict.REFUSED if is_refused else Verdict.PASS if orders else Verdict.FAIL,
-        serious=f"Everything on {names} will be lost." if orders and not selection.faults else "",
+        serious=_render_loss(orders) if orders and not selection.faults else "",
         data=_encode(decision, more, going_on),
     )
+
+
+def _render_loss(orders: Sequence[Order]) -> str:
+    """What a person says yes to; the method is the same for all of them."""
+    names = ", ".join(order.disk.label for order in orders)
+    if all(order.choice.first.method == NONE for order in orders):
+        return f"Partitions and file systems on {names} will be gone. Most of the data stays: this is NOT ERASED."
+    return f"Everything on {names} will be lost."
 
 
 def describe_held(held: Held, verdict: Verdict) -> dict[str, JSON]:

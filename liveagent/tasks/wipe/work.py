@@ -30,6 +30,8 @@ from liveagent.tasks.wipe.worker import Worker
 
 log = logging.getLogger(__name__)
 
+NAMED = 8  # disks by name in a line; more are counted
+
 
 def refuse(machine: Machine, options: WipeOptions) -> Sequence[Finding]:
     """The reasons why nothing at all is wiped: a word that means no one disk, `all` where it must not be said."""
@@ -41,8 +43,8 @@ def preview(host: Host, machine: Machine, options: WipeOptions) -> Preview:
     """Every disk, with what would be done to it or why nothing would."""
     more = [PLANS[what](host) for what in wanted_extras(options)]
     decision = decide(host, machine, options)
-    overwritten = [order.disk for order in decision.orders if order.choice.first.name == "overwrite"]
-    return render_preview(decision, more, machine.disks, find_unfinished(host, overwritten, options.patterns))
+    unfinished = find_unfinished(host, decision.orders, options.patterns)
+    return render_preview(decision, more, machine.disks, unfinished)
 
 
 def wanted_extras(options: WipeOptions) -> list[str]:
@@ -84,6 +86,9 @@ def run(context: Context, options: WipeOptions, patience: Patience | None = None
         "raid": encode_raid(decision.raid),
     }
     context.data = data
+    if workers:
+        names = [order.disk.name for order in orders]
+        context.line(f"at work on {', '.join(names) if len(names) <= NAMED else f'{len(names)} disks'} …")
     certify = _Certifier(context, [worker.account.row for worker in workers])
     SideBySide(context, workers, rows, patience or Patience(), certify.disk).run()
     for what in wanted_extras(options):

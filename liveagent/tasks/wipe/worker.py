@@ -18,7 +18,7 @@ from liveagent.report.lines import render_bytes
 from liveagent.tasks import Context
 from liveagent.tasks.wipe import ata, nvme, opal, scsi
 from liveagent.tasks.wipe import overwrite as disk_io
-from liveagent.tasks.wipe.account import Account, describe_disk
+from liveagent.tasks.wipe.account import LAST_LOOK, Account, describe_disk
 from liveagent.tasks.wipe.decide import Order, describe_held, probe_drives
 from liveagent.tasks.wipe.firmware import Erased, Job, Joint, NotBegun, Unconfirmed
 from liveagent.tasks.wipe.flow import Flow, spans
@@ -305,7 +305,7 @@ class Worker:
     def _look_after(self, armed: Armed) -> None:
         """What the drive says of itself now, and whether anything is still recognised on it."""
         host, account = self._context.host, self.account
-        account.begin("look at what it is now")
+        account.begin(LAST_LOOK)
         try:
             with disk_io.Medium(armed) as medium:
                 medium.reread_partitions()
