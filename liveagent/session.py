@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import dataclasses
-import gc
 import logging
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Callable
 
+from liveagent import heap
 from liveagent.boot import Request
 from liveagent.engine import Cancel, Countdown, Engine, make_run_id, report_faults
 from liveagent.events import Result, make_source
@@ -45,13 +43,6 @@ Watchers = Callable[[Reader], Iterable[Sink]]
 
 def make_delivery(settings: AgentSettings) -> Delivery:
     return Delivery(settings.callbacks, settings.callback_secret, settings.callback_token, settings.callback_ca)
-
-
-def give_memory_back() -> None:
-    """Return to the system what a run had: the service waits on for weeks, and glibc keeps what was freed."""
-    gc.collect()
-    with contextlib.suppress(AttributeError, OSError):  # another C library has no such call
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +94,7 @@ class Session:
         if any(finding.code == "task.stuck" for task in ended.result.tasks for finding in task.findings):
             # It may still be writing: nothing else starts beside it as long as this process lives.
             keep()
-        give_memory_back()
+        heap.give_back()
         return ended
 
     def _run(self, plan: Plan, request: Request, run: str, directory: Path) -> Ended:

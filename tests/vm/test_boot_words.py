@@ -10,7 +10,7 @@ from .guest import Guest, Hardware
 from .lab import Lab
 from .receiver import Event, Receiver
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.timeout(900)]
 
 BOOT_TIMEOUT = 300.0
 
@@ -49,6 +49,7 @@ class Boot:
         assert file_hash(self.disk.path) == self.before
 
 
+@pytest.mark.vm
 def test_unknown_word(lab: Lab) -> None:
     boot = Boot(lab, "unknown-word", "systemd.setenv=SPEEDISO=wype")
     guest, events = boot.run()
@@ -59,6 +60,7 @@ def test_unknown_word(lab: Lab) -> None:
         boot.check_harmless(guest, events)
 
 
+@pytest.mark.vm_long
 def test_wrong_options_are_listed_at_once(lab: Lab) -> None:
     wrong = "liveagent.wipe.passes=many liveagent.wipe.verify=perhaps liveagent.wipe.speed=full"
     boot = Boot(lab, "wrong-option", f"systemd.setenv=SPEEDISO=wipe {wrong}")
@@ -70,6 +72,7 @@ def test_wrong_options_are_listed_at_once(lab: Lab) -> None:
         boot.check_harmless(guest, events)
 
 
+@pytest.mark.vm_long
 def test_config_that_cannot_be_had(lab: Lab) -> None:
     config = "liveagent.config={receiver}/missing.json liveagent.config_wait=20"
     boot = Boot(lab, "missing-config", f"systemd.setenv=SPEEDISO=wipe {config}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from .by_hand import run_wipe
 from .guest import Guest
 from .lab import Lab
 
@@ -66,6 +67,11 @@ def report(guest: Guest, run: str, timeout: float = 120) -> dict[str, Any]:
     guest.run(f"until {ended}; do sleep .5; done", timeout=timeout)
     document: dict[str, Any] = json.loads(guest.get("/run/report.json"))
     return document
+
+
+def read_memory(guest: Guest) -> float:
+    """What the daemon has of the guest's memory, in MiB; what it shares is counted by its part."""
+    return int(guest.run(f"grep -h ^Pss: /proc/{main_pid(guest)}/smaps_rollup").split()[1]) / 1024
 
 
 def main_pid(guest: Guest) -> str:
@@ -227,6 +233,7 @@ def test_status_is_quick(lab: Lab, guest: Guest) -> None:
     medians = {name: statistics.median(rows) for name, rows in seconds.items()}
     ratio = medians["liveagent status"] / medians["systemctl status"]
     lab.note(f"status: {medians} s, x{ratio:.2f}")
-    rest = guest.run(f"grep -h ^Pss: /proc/{main_pid(guest)}/smaps_rollup").split()[1]
+    rest = read_memory(guest)
     ticks = [guest.run(f"cut -d' ' -f14,15 /proc/{main_pid(guest)}/stat").split() for _ in range(2)]
-    lab.note(f"the daemon at rest: {int(rest) / 1024:.1f} MiB PSS, ticks {ticks}")
+    assert run_wipe(guest, "--disks", "SCSI0101")[0] == 0
+    lab.note(f"the daemon at rest: {rest:.1f} MiB PSS, {read_memory(guest):.1f} after a wipe; ticks {ticks}")
