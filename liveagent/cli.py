@@ -320,7 +320,9 @@ def receive(listen: str, directory: str, secret: str) -> None:
 @click.pass_obj
 def daemon(shell: Shell) -> None:
     """What the service runs: take the boot's plan once, then stay."""
+    from liveagent import heap
     from liveagent.daemon import Daemon
 
+    heap.keep_one()
     logging.getLogger().setLevel(logging.INFO)
     sys.exit(Daemon(shell.host, shell.places, shell.config, os.environ).run())

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Callable
 
-from liveagent import __version__, heap
+from liveagent import __version__
 from liveagent.adopter import Adopter
 from liveagent.boot import Request, make_request, read_sources
 from liveagent.bootnote import BOOT_ID, KeptDocument
@@ -85,7 +85,6 @@ class Daemon:
 
     def run(self) -> int:
         """Serve until told to stop. The exit status is 0 even after a run that failed: the service did not."""
-        heap.keep_one()
         # As long as the unit is not ready the manager draws its "Job … running" over the consoles.
         self._manager.show_status("no")
         started = threading.Timer(READY_LIMIT, self._manager.ready)

@@ -21,7 +21,7 @@ def _render_run(document: Mapping[str, Any]) -> list[str]:
         lines = [f"idle; the last run {document['run']} ended {ended}: {document.get('summary') or ''}".rstrip(": ")]
     else:
         at_boot = document.get("at_boot")
-        why = "" if at_boot is None else ", as this boot asks" if at_boot else ", as somebody asked"
+        why = "" if at_boot is None else ", as this boot asks" if at_boot else ", started by hand"
         lines = [f"running {document['word']}{why}: run {document['run']}, process {document['pid']}"]
         for subject, state in document["steps"].items():
             progress, serial = document["progress"].get(subject), (document.get("serials") or {}).get(subject)

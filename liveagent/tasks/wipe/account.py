@@ -7,11 +7,13 @@ import dataclasses
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from typing import Callable
+from typing import Any, Callable
 
 from liveagent.events import JSON, Finding, Verdict, render_time
 from liveagent.host import Cancelled
 from liveagent.machine.disks import Disk
+from liveagent.options import render_value
+from liveagent.report.lines import render_bytes
 from liveagent.tasks import Context
 from liveagent.tasks.wipe.overwrite import Trouble
 
@@ -201,3 +203,18 @@ class Account:
 
     def _progress(self, done: int, total: int, rate: float | None, eta: float | None) -> None:
         self.context.progress(self.disk.name, done, total, "bytes", self.label, rate, eta)
+
+
+def summarize_row(row: Mapping[str, Any], technique: str) -> str:
+    """What became of a disk, in a line."""
+    if row["status"] == "not-erased":
+        return f"{technique}: not erased"
+    verification = row.get("verification", {})
+    words = f"{technique} ({row['method']})"
+    if technique == "overwrite":
+        words += f" with {render_value(row['pattern'])}"
+    elif row.get("also_overwrite"):
+        words += f", then overwritten with {render_value(row['pattern'])}"
+    checked, samples = verification.get("bytes", 0), verification.get("samples", 0)
+    words += f", read back {render_bytes(checked)} in {samples} places" if checked else ", not read back"
+    return f"{words}, except {'; '.join(row['exceptions'])}" if row["exceptions"] else words

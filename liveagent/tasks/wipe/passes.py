@@ -18,12 +18,10 @@ from liveagent.tasks.wipe.options import WipeOptions
 from liveagent.tasks.wipe.overwrite import Damage, Digest, Medium, TooManyErrors, Trouble, clip, cut_out
 from liveagent.tasks.wipe.pattern import Pattern, make_patterns
 from liveagent.tasks.wipe.record import PAGE, Keeper, Record, Sitting, find_reserved, why_not_same
-from liveagent.tasks.wipe.samples import MIB, choose_samples, describe_places
+from liveagent.tasks.wipe.samples import choose_claims, choose_samples, describe_places
 
 # A power cut costs at most this many seconds of work; the drive's cache goes down each time.
 RECORD_EVERY = 5.0
-# Before a record is believed: so much at both ends of what it claims, and as many places between.
-CLAIM_ENDS = 4 * MIB
 SEALED = "by a record that the agent's own key seals"
 UNSEALED = (
     "by a record that nothing seals: what it says of earlier sittings and of the state before is its word alone, and "
@@ -170,7 +168,7 @@ class Overwrite:
             claims.append((Span(end, self._body - end), believer))
         with contextlib.suppress(TooManyErrors):
             for claim, work in claims:
-                self._flow(cut_out(_choose_claims(claim, self._sample_seed), bad), work, count=False)
+                self._flow(cut_out(choose_claims(claim, self._sample_seed), bad), work, count=False)
         if damage.troubles:
             return f"byte {damage.troubles[0].offset} does not hold what it says: the disk was used since"
         return ""
@@ -392,12 +390,3 @@ class Overwrite:
         )
         if len(record.sittings) > 1:
             row["started"] = record.sittings[0].started
-
-
-def _choose_claims(claim: Span, seed: int) -> list[Span]:
-    """Where to look at a stretch that is said to be done: both ends and places between, on whole pages."""
-    if claim.length <= 2 * CLAIM_ENDS:
-        return list(spans(claim.offset, claim.end))
-    between = choose_samples(claim.length - 2 * CLAIM_ENDS, "sample", 4096, seed)
-    places = [Span(claim.offset + CLAIM_ENDS + span.offset, span.length) for span in between]
-    return [Span(claim.offset, CLAIM_ENDS), *places, Span(claim.end - CLAIM_ENDS, CLAIM_ENDS)]

@@ -6,12 +6,14 @@ import math
 import random
 from collections.abc import Iterable
 
-from liveagent.tasks.wipe.flow import Span
+from liveagent.tasks.wipe.flow import Span, spans
 
 MIB = 1024 * 1024
 SAMPLE = 64 * 1024
 # How many places a plain `sample` looks at, beside the first and the last megabyte.
 SAMPLES = 512
+# Before a record is believed: so much at both ends of what it claims, and as many places between.
+CLAIM_ENDS = 4 * MIB
 # More places than this are no better evidence, and a certificate names each.
 PLACES = 4096
 
@@ -39,6 +41,15 @@ def choose_samples(size: int, verify: str, block: int, seed: int) -> tuple[Span,
         places.append(Span(MIB + slot * length, length))
     last = (size - MIB) // block * block
     return (Span(0, MIB), *places, Span(last, size - last))
+
+
+def choose_claims(claim: Span, seed: int) -> list[Span]:
+    """Where to look at a stretch that is said to be done: both ends and places between, on whole pages."""
+    if claim.length <= 2 * CLAIM_ENDS:
+        return list(spans(claim.offset, claim.end))
+    between = choose_samples(claim.length - 2 * CLAIM_ENDS, "sample", 4096, seed)
+    places = [Span(claim.offset + CLAIM_ENDS + span.offset, span.length) for span in between]
+    return [Span(claim.offset, CLAIM_ENDS), *places, Span(claim.end - CLAIM_ENDS, CLAIM_ENDS)]
 
 
 def describe_places(samples: Iterable[Span]) -> list[list[int]]:

@@ -13,12 +13,11 @@ from liveagent.events import JSON, Verdict, worst
 from liveagent.host import Cancelled, CommandError
 from liveagent.machine.contents import probe_contents
 from liveagent.machine.smart import compare
-from liveagent.options import render_value
 from liveagent.report.lines import render_bytes
 from liveagent.tasks import Context
 from liveagent.tasks.wipe import ata, nvme, opal, scsi
 from liveagent.tasks.wipe import overwrite as disk_io
-from liveagent.tasks.wipe.account import LAST_LOOK, Account, describe_disk
+from liveagent.tasks.wipe.account import LAST_LOOK, Account, describe_disk, summarize_row
 from liveagent.tasks.wipe.decide import Order, describe_held, probe_drives
 from liveagent.tasks.wipe.firmware import Erased, Job, Joint, NotBegun, Unconfirmed
 from liveagent.tasks.wipe.flow import Flow, spans
@@ -363,7 +362,7 @@ class Worker:
         row.update(verdict=verdict.value, finished=account.now(), seconds=round(seconds, 3))
         if row["status"] == "not-erased":
             row["method"] = NONE
-        row["summary"] = self._summarize()
+        row["summary"] = summarize_row(row, self._technique.name)
         return row if account.finish(verdict, row["summary"], row) else None
 
     def _has_failed(self, but: Collection[str] = ()) -> bool:
@@ -390,17 +389,3 @@ class Worker:
             lost = len(row["errors"])
             row["exceptions"].append(f"{lost} {'stretch' if lost == 1 else 'stretches'} that could not be written")
         return "erased-with-exceptions" if row["exceptions"] else "erased"
-
-    def _summarize(self) -> str:
-        row, name = self.account.row, self._technique.name
-        verification = row.get("verification", {})
-        if row["status"] == "not-erased":
-            return f"{name}: not erased"
-        words = f"{name} ({row['method']})"
-        if name == "overwrite":
-            words += f" with {render_value(row['pattern'])}"
-        elif row.get("also_overwrite"):
-            words += f", then overwritten with {render_value(row['pattern'])}"
-        checked, samples = verification.get("bytes", 0), verification.get("samples", 0)
-        words += f", read back {render_bytes(checked)} in {samples} places" if checked else ", not read back"
-        return f"{words}, except {'; '.join(row['exceptions'])}" if row["exceptions"] else words
