@@ -62,11 +62,12 @@ def _find(name: str, text: str) -> str:
 
 
 def _read_backups(own: str) -> Iterator[Backup]:
-    for name, kind in (("Overall Backup Unit Status", "capacitor"), ("Supercap Status", "capacitor")):
-        says = _find(name, own)
-        if says:
-            yield Backup(kind, judge(says), says, parse_celsius(_find("Current Temperature", own)))
-            return
+    said = [says for name in ("Overall Backup Unit Status", "Supercap Status") if (says := _find(name, own))]
+    if said:
+        # Of the whole and its capacitor the one that is not well counts.
+        says = next((one for one in said if judge(one) is not State.GOOD), said[0])
+        yield Backup("capacitor", judge(says), says, parse_celsius(_find("Current Temperature", own)))
+        return
     battery = own.partition("Controller Battery Information")[2]
     says = _find("Status", battery)
     if says:

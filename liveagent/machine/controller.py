@@ -22,6 +22,8 @@ class State(enum.Enum):
 # The tools' own words, the first that fits. storcli: Optl, Dgrd, Pdgd, OfLn, Onln, UGood, Rbld; ssacli: Interim
 # Recovery Mode, Ready for Rebuild; arcconf: Impacted is a volume whose parity is being built.
 _WORDS = (
+    # Before the words that are denied.
+    (State.DEGRADED, r"(?:not|non)[ -]?(?:ready|optimal|ok|good|normal|functional|online|charged)"),
     (State.PREDICTED, r"predictive|dgd \(needs attention\)|needs attention"),
     (
         State.BUSY,
@@ -33,7 +35,7 @@ _WORDS = (
         r"dgrd|pdgd|partially degraded|degraded|suboptimal|critical|interim recovery|ready for rebuild"
         r"|temporarily disabled",
     ),
-    (State.FAILED, r"ofln|offln|offline|fail|ubad|ugunsp|bad|defunct|replace|permanently disabled|dead|inactive"),
+    (State.FAILED, r"ofln|offln|offline|fail|fatal|ubad|ugunsp|bad|defunct|replace|permanently disabled|dead|inactive"),
     (State.ABSENT, r"msng|missing|not installed|not present|absent|not available|none attached|n/a"),
     (
         State.GOOD,

@@ -183,6 +183,8 @@ def _words(flag: str) -> str:
 
 
 # SFF-8472 (SFP), and SFF-8636 and CMIS (QSFP and later), as ethtool words them.
+# No light at all has no logarithm; SFF-8472 measures down to 0.1 µW, which is this.
+DARK = -40.0
 _TX = r"Laser output power|Transmit avg optical power"
 _RX = r"Receiver signal (?:average optical power|OMA)|Rcvr signal avg optical power"
 _BIAS = r"Laser bias current|Laser tx bias current"
@@ -202,6 +204,8 @@ def _parse_lanes(fields: Mapping[str, str]) -> Iterator[Lane]:
 
 def _figure(text: str, unit: str) -> float | None:
     """The figure before a unit: of `0.8183 mW / -0.87 dBm` either."""
+    if unit == "dBm" and re.search(r"-inf dBm", text, re.IGNORECASE):
+        return DARK
     match = re.search(rf"(-?\d{{1,6}}(?:\.\d{{1,6}})?) {unit}\b", text, re.ASCII)
     return float(match.group(1)) if match else None
 

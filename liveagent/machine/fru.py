@@ -32,13 +32,14 @@ class FruArea:
 class Fru:
     """A replaceable part, by the name that the BMC has for it (`PS1`); `number` is the FRU device ID, 0 is the server.
 
-    `present` is False where the BMC says that it is not there. A DIMM's SPD stands in `product`.
+    `present` is False where the BMC says that it is not there, None where it did not answer in time.
+    A DIMM's SPD stands in `product`.
     """
 
     id: str
     name: str
     number: int | None
-    present: bool
+    present: bool | None
     chassis: FruArea | None = None
     board: FruArea | None = None
     product: FruArea | None = None
@@ -54,12 +55,13 @@ def _parse_fru(block: str) -> Fru | None:
     title = pairs.get(HEAD.lower(), "")
     match = re.search(r"\(ID (\d{1,3})\)$", title)
     name, number = (title[: match.start()].strip(), int(match.group(1))) if match else (title, None)
-    absent = re.search(r"^\s*Device not present", block, re.MULTILINE) is not None
+    silent = re.search(r"^\s*Device not present( \(Timeout)?", block, re.MULTILINE)
     chassis, board, product = (_parse_area(pairs, area) for area in ("chassis", "board", "product"))
     product = product or _parse_spd(pairs)
-    if not (absent or chassis or board or product):
+    if not (silent or chassis or board or product):
         return None
-    return Fru(title or name, name, number, not absent, chassis, board, product)
+    present = None if silent and silent.group(1) else not silent
+    return Fru(title or name, name, number, present, chassis, board, product)
 
 
 def _parse_area(pairs: dict[str, str], area: str) -> FruArea | None:

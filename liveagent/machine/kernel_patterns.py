@@ -136,6 +136,13 @@ _DISKS = (
         r"(?:sd|scsi) ([\d:]+): .*(?:attempting (?:task abort|\w+ reset)|task abort: |timing out command)",
         rf"(?:mpt\w+|megaraid_sas|hpsa|smartpqi) {_PCI}: .*(?:task abort|resetting)",
     ),
+    # drivers/scsi/megaraid: what the firmware itself logs, by its severity.
+    _pattern(
+        "kernel.raid.failed",
+        rf"megaraid_sas {_PCI}: \d+ \([^)]*/(?:FATAL|DEAD)\) - (.{{1,60}})",
+        rf"megaraid_sas {_PCI}: \d+ \([^)]*\) - (VD [0-9a-f/]+) is now (?:DEGRADED|PARTIALLY DEGRADED|OFFLINE)",
+    ),
+    _pattern("kernel.raid.critical", rf"megaraid_sas {_PCI}: \d+ \([^)]*/CRIT\) - (.{{1,60}})"),
     _pattern("kernel.md", r"md/raid[^:]*:(md\w+): Disk failure on (\w+), disabling device"),
 )
 _NETWORK = (

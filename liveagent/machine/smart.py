@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from liveagent.events import JSON
@@ -97,7 +98,7 @@ def read_health(page: Page) -> Health | None:
         temperature=page.number("temperature", "current") or None,
         media_errors=page.number("nvme_smart_health_information_log", "media_errors"),
         grown_defects=page.number("scsi_grown_defect_list"),
-        percentage_used=page.first(*_USED),
+        percentage_used=_read_used(page),
         available_spare=page.first(*_SPARE),
         exit_status=page.status,
         messages=page.messages,
@@ -113,6 +114,42 @@ _USED = (
     ("endurance_used", "current_percent"),
 )
 _SPARE = (("nvme_smart_health_information_log", "available_spare"), ("spare_available", "current_percent"))
+
+
+# Attributes of flash whose normalized value counts down from 100, and whose drives they mean that of: the same names
+# stand in smartctl's table for others, which count something else there.
+_LEFT = (
+    ("Media_Wearout_Indicator", r"INTEL "),
+    ("Percent_Lifetime_Remain", r"Micron|Crucial|MTFD|CT\d"),
+    ("Wear_Leveling_Count", r"SAMSUNG|Samsung|SSD 8\d0 "),
+)
+
+
+def _read_used(page: Page) -> int | None:
+    """How much of a drive's endurance is used, in percent; it may be more than 100."""
+    used = page.first(*_USED)
+    if used is None:
+        used = dict(read_statistics(page)).get("Percentage Used Endurance Indicator")
+    if used is None:
+        model = page.text("model_name")
+        names = {name for name, models in _LEFT if re.search(models, model)}
+        left = [
+            read_number(row, "value")
+            for row in page.rows("ata_smart_attributes", "table")
+            if str(row.get("name")) in names
+        ]
+        used = next((100 - value for value in left if value and value <= 100), None)
+    return used
+
+
+def read_statistics(page: Page) -> Iterator[tuple[str, int]]:
+    """The device statistics (ACS-3, 9.5) that are valid, by their names in smartctl."""
+    for part in page.rows("ata_device_statistics", "pages"):
+        table = part.get("table")
+        for row in table if isinstance(table, list) else ():
+            value = read_number(row, "value")
+            if value is not None and look_up(row, "flags", "valid") is True:
+                yield str(look_up(row, "name")), value
 
 
 def _read_passed(page: Page) -> bool | None:

@@ -6,7 +6,7 @@ import dataclasses
 import enum
 from collections.abc import Iterator
 
-from liveagent.machine.smart import read_raw
+from liveagent.machine.smart import read_raw, read_statistics
 from liveagent.machine.smartctl import Page, look_up, read_number
 
 # Attribute 188 as Seagate packs it: three words, all timeouts in the lowest, those over 5 s and over 7.5 s above it.
@@ -64,13 +64,13 @@ class AtaHealth:
 def read_ata(page: Page) -> AtaHealth | None:
     """The ATA part of a page; None where it has none."""
     attributes = tuple(_read_attributes(page))
-    statistics = dict(_read_statistics(page))
+    statistics = dict(read_statistics(page))
     block = page.number("logical_block_size") or SECTOR
     found = AtaHealth(
         attributes=attributes,
         errors=page.first(("ata_smart_error_log", "extended", "count"), ("ata_smart_error_log", "summary", "count")),
         pending=page.number("ata_pending_defects_log", "count"),
-        timeouts=next((_unpack(one.raw) for one in attributes if one.id == COMMAND_TIMEOUT), None),
+        timeouts=_read_timeouts(page),
         link_errors=statistics.get("Number of Interface CRC Errors"),
         written=_times(statistics.get("Logical Sectors Written"), block),
         read=_times(statistics.get("Logical Sectors Read"), block),
@@ -106,15 +106,10 @@ def _read_byte(row: object, name: str) -> int | None:
     return value if value is not None and value < 256 else None
 
 
-def _unpack(raw: int | None) -> int | None:
-    return None if raw is None else raw & WORD
-
-
-def _read_statistics(page: Page) -> Iterator[tuple[str, int]]:
-    """The device statistics (ACS-3, 9.5) that are valid, by their names in smartctl."""
-    for part in page.rows("ata_device_statistics", "pages"):
-        table = part.get("table")
-        for row in table if isinstance(table, list) else ():
-            value = read_number(row, "value")
-            if value is not None and look_up(row, "flags", "valid") is True:
-                yield str(look_up(row, "name")), value
+def _read_timeouts(page: Page) -> int | None:
+    """By smartctl's number: of three words its text has the highest first, which is another count."""
+    for row in page.rows("ata_smart_attributes", "table"):
+        if read_number(row, "id") == COMMAND_TIMEOUT:
+            value = read_number(row, "raw", "value")
+            return None if value is None else value & WORD
+    return None

@@ -260,6 +260,8 @@ def test_arcconf() -> None:
         ("OfLn", State.FAILED), ("Offln", State.FAILED), ("UBad", State.FAILED), ("Failed", State.FAILED),
         ("Offline", State.FAILED), ("Failed (Replace Batteries)", State.FAILED), ("Permanently Disabled", State.FAILED),
         ("Msng", State.ABSENT), ("Missing", State.ABSENT), ("Not Installed", State.ABSENT),
+        ("Not Ready", State.DEGRADED), ("Non-optimal", State.DEGRADED), ("Not OK", State.DEGRADED),
+        ("Fatal", State.FAILED), ("Not Present", State.ABSENT),
         ("Predictive Failure", State.PREDICTED), ("Dgd (Needs Attention)", State.PREDICTED),
         ("", State.UNKNOWN), ("Frgn", State.UNKNOWN), ("in Ordnung", State.UNKNOWN), ("Broken", State.UNKNOWN),
     ],

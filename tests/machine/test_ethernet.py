@@ -88,7 +88,7 @@ def test_lanes_of_a_quad_module() -> None:
     module = parse_module(text)
     assert module is not None
     assert module.kind == "QSFP28" and module.temperature == 31.42
-    assert module.lanes == (Lane(1, 0.52, -0.77, 41.25), Lane(2, None, -40.0, 0.0))
+    assert module.lanes == (Lane(1, 0.52, -0.77, 41.25), Lane(2, -40.0, -40.0, 0.0))
     assert module.alarms == ("Rx power low alarm (Chan 2)",)
 
 

@@ -23,13 +23,13 @@ def test_counts_over_all(corpus: Path) -> None:
     counts = {}
     for file in sorted((corpus / "ipmitool-fru").iterdir()):
         frus = read(corpus, file.name).values()
-        counts[file.name] = (len(frus), sum(not fru.present for fru in frus))
+        counts[file.name] = (len(frus), sum(fru.present is False for fru in frus))
         texts = [
             text for fru in frus for area in (fru.chassis, fru.board, fru.product) if area for text in _texts(area)
         ]
         assert texts and all(text.isprintable() and text == text.strip() for text in texts), file.name
     assert counts == {
-        "dell-r640.txt": (7, 1),
+        "dell-r640.txt": (7, 0),
         "dell-r720.txt": (8, 0),
         "glpi-fru_2.txt": (2, 0),
         "glpi-fru_4.txt": (6, 0),
@@ -55,7 +55,8 @@ def test_a_dell(corpus: Path) -> None:
     assert frus["PS2"].board == FruArea(
         "DELL", "PWR SPLY,750W,RDNT,DELTA", "05RHVVA03", None, "CNDED0003G0O0P", None, "2020-03-28"
     )
-    assert frus["BP0"] == Fru("BP0 (ID 12)", "BP0", 12, False)
+    # It did not answer in time, and may well be there.
+    assert frus["BP0"] == Fru("BP0 (ID 12)", "BP0", 12, None)
 
 
 @pytest.mark.corpus

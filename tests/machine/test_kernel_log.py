@@ -167,6 +167,13 @@ LINES = [
     ("mpt3sas_cm0: fault_state(0x2622)!", "kernel.hba.fault", "mpt3sas_cm0"),
     ("hpsa 0000:05:00.0: controller lockup detected: 0x00130000 after 30", "kernel.hba.fault", "0000:05:00.0"),
     ("sd 0:0:1:0: attempting task abort!scmd(0x00000000f1), outstanding for 30336 ms", "kernel.scsi.reset", "0:0:1:0"),
+    # As drivers/scsi/megaraid/megaraid_sas_base.c prints an event of the firmware.
+    ("megaraid_sas 0000:03:00.0: 3284 (671218302s/0x0001/CRIT) - VD 00/0 is now DEGRADED",
+     "kernel.raid.failed", "0000:03:00.0 VD 00/0"),
+    ("megaraid_sas 0000:03:00.0: 91 (boot + 25s/0x0020/FATAL) - Controller cache discarded",
+     "kernel.raid.failed", "0000:03:00.0 Controller cache discarded"),
+    ("megaraid_sas 0000:03:00.0: 92 (671218302s/0x0002/CRIT) - Predictive failure: PD 04(e0x20/s4)",
+     "kernel.raid.critical", "0000:03:00.0 Predictive failure: PD 04(e0x20/s4)"),
     ("md/raid1:md0: Disk failure on sda1, disabling device.", "kernel.md", "md0 sda1"),
     ("NETDEV WATCHDOG: eth0 (ixgbe): transmit queue 3 timed out", "kernel.nic.reset", "eth0"),
     ("ixgbe 0000:01:00.0 eth0: NETDEV WATCHDOG: CPU: 3: transmit queue 3 timed out", "kernel.nic.reset", "eth0"),

@@ -66,6 +66,14 @@ def test_timeouts_are_the_first_of_three_words(devices: dict[str, Device], name:
     assert ata is not None and ata.timeouts == timeouts
 
 
+@pytest.mark.parametrize(("value", "text"), [(5, "0 0 5"), (0x4_0004_000E, "4 4 14"), (0x3_0014_01F4, "3 20 500")])
+def test_timeouts_are_the_lowest_word(value: int, text: str) -> None:
+    """smartctl prints the highest first (raw16)."""
+    row = {"id": 188, "name": "Command_Timeout", "raw": {"value": value, "string": text}}
+    ata = read_ata(Page({"ata_smart_attributes": {"table": [row]}}))
+    assert ata is not None and ata.timeouts == int(text.split()[-1])
+
+
 def test_statistics_count_where_they_are_valid() -> None:
     """ACS-4 statistics by name, in bytes; one that is marked as not valid is not known."""
     rows = [

@@ -15,6 +15,7 @@ import pytest
 from liveagent.machine.inventory import probe_inventory
 from liveagent.machine.schema import make_schema
 from liveagent.recording import Replay
+from liveagent.report.banner import render_banner
 from tests.machine import ipmi_simulator as sim
 
 from .contract import FINISHED, result_of, task_of
@@ -38,6 +39,13 @@ WRONG = {
     ("expect.missing", "memory.dimms"),
     ("expect.differs", "nvme2n1 DIAG0002"),
     ("expect.missing", "nics"),
+}
+
+
+# What a guest cannot show, and says so.
+NOT_MEASURED = {
+    *("bonds", "bmc.power", "clock.offset", "disks.sda.health", "gpus", "infiniband", "lldp.enp0s3", "memory.ecc"),
+    *("pci.aer", "power_supplies"),
 }
 
 
@@ -163,10 +171,21 @@ def test_as_ordered_and_not(lab: Lab, tmp_path: Path) -> None:
     with build(lab, tmp_path / "hwdiag-bad", words, **not_so) as guest:  # type: ignore[arg-type]
         events = receiver.wait_for(FINISHED, BOOT_TIMEOUT)
         guest.wait_ssh()
-        (guest.folder / "screen.txt").write_text(guest.screen())
-        (guest.folder / "page.txt").write_text(guest.attempt("liveagent report").stdout)
+        screen, page = guest.screen(), guest.attempt("liveagent report").stdout
+        (guest.folder / "screen.txt").write_text(screen)
+        (guest.folder / "page.txt").write_text(page)
         task = task_of(result_of(events), "hwdiag")
         (guest.folder / "task.json").write_text(json.dumps(task, indent=2))
     assert task["verdict"] == "fail"
     found = {(one["code"], one["part"]) for one in task["findings"] if one["verdict"] != "pass"}
     assert found == WRONG
+    jsonschema.validate(task["data"]["inventory"], make_schema())
+    assert {text.partition(":")[0] for text in task["data"]["not_measured"]} == NOT_MEASURED
+    # The page for the rack, and the console that somebody stands before: whose it is, how it ended, what is wrong.
+    for text in (page, screen):
+        assert SERIAL in text and "Lab Boot Lab" in text
+        assert all(f"FAIL: {part.split(' |')[0]}" in text for _, part in WRONG)
+    assert all(f"[{code}]" in page for code, _ in WRONG) and all(
+        f"not measured: {part}" in page for part in NOT_MEASURED
+    )
+    assert all(line.strip() in screen for line in render_banner("fail"))

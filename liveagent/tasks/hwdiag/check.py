@@ -40,7 +40,14 @@ class Check:
 def run_checks(checks: Sequence[Check], inventory: Inventory, policy: Policy) -> list[Finding]:
     """The findings of all checks, worst first, with the policy's own verdicts."""
     found = [finding for check in checks for finding in _run(check, inventory, policy)]
-    return policy.judge(found)
+    return policy.judge(found, list_models(inventory))
+
+
+def list_models(inventory: Inventory) -> dict[str, str]:
+    """The models of the parts that a policy may have a section for, by how findings name them."""
+    models = {device.label: device.model for device in inventory.disks}
+    models.update((gpu.label, gpu.model) for gpu in inventory.gpus)
+    return models
 
 
 def _run(check: Check, inventory: Inventory, policy: Policy) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from liveagent.machine.ethernet import Interface
 from liveagent.machine.gpu import Gpu
 from liveagent.machine.infiniband import RdmaPort
 from liveagent.machine.inventory import Inventory
+from liveagent.machine.lldp import Neighbour
 from liveagent.machine.memory import Memory
 from liveagent.machine.sensors import State
 from liveagent.report.lines import render_bytes, render_memory
@@ -125,7 +126,7 @@ def _describe_gpu(gpu: Gpu) -> str:
 
 
 def _describe_nics(inventory: Inventory) -> str:
-    switches = {one.interface: f"{one.system or one.chassis} {one.port}" for one in inventory.lldp}
+    switches = {one.interface: f"{one.system or one.chassis} {_name_port(one)}".strip() for one in inventory.lldp}
     words = []
     for nic in inventory.nics:
         if not nic.bus:
@@ -135,6 +136,11 @@ def _describe_nics(inventory: Inventory) -> str:
         words.append(_join(f"{nic.name} {speed}{switch}".strip(), *(nic.addresses[:1])))
     more = f"; and {len(words) - 2 * KINDS} more" if len(words) > 2 * KINDS else ""
     return "; ".join(words[: 2 * KINDS]) + more
+
+
+def _name_port(neighbour: Neighbour) -> str:
+    """A number of the switch's own says nothing to who stands before it; what the port is called there does."""
+    return (neighbour.port.isdecimal() and neighbour.port_description) or neighbour.port
 
 
 def _speed(nic: Interface) -> str:

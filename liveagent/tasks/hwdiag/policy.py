@@ -61,9 +61,13 @@ class Policy:
                 return rules.limits[limit.name]
         return limit.default
 
-    def judge(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Findings with this policy's verdicts, worst first; one that it sets to `skipped` is left out."""
-        judged = [dataclasses.replace(one, verdict=self._verdict(one)) for one in findings]
+    def judge(self, findings: Sequence[Finding], models: Mapping[str, str] | None = None) -> list[Finding]:
+        """Findings with this policy's verdicts, worst first; one that it sets to `skipped` is left out.
+
+        `models`: what the parts are that findings name, by those names.
+        """
+        known = models or {}
+        judged = [dataclasses.replace(one, verdict=self._verdict(one, known.get(one.part, ""))) for one in findings]
         kept = [one for one in judged if one.verdict is not Verdict.SKIPPED]
         return sorted(kept, key=lambda one: WORST_FIRST.index(one.verdict))
 
@@ -74,8 +78,8 @@ class Policy:
     def _requires(self, part: str) -> bool:
         return any(fnmatch.fnmatchcase(part, pattern) for pattern in self.required)
 
-    def _verdict(self, finding: Finding) -> Verdict:
-        for rules in [*self._covering(self.model), self.general]:
+    def _verdict(self, finding: Finding, model: str) -> Verdict:
+        for rules in [*self._covering(model), *self._covering(self.model), self.general]:
             if finding.code in rules.verdicts:
                 return rules.verdicts[finding.code]
         return finding.verdict

@@ -79,7 +79,14 @@ def run_selftests(context: Context, inventory: Inventory, kind: str, pace: Pace 
         raise Cancelled("cancelled")
     unable = [device for device in devices if device not in able]
     found = [watch.finding for watch in watches]
-    return found + [TEST_NOT_OFFERED.found(device.label, "it has no self-test: not measured") for device in unable]
+    return found + [_tell_unable(device) for device in unable]
+
+
+def _tell_unable(device: Device) -> Finding:
+    """A drive without a self-test has not failed one; of one that was not asked nobody knows."""
+    if device.self_tests is None or device.self_tests.offered is None:
+        return TEST_UNKNOWN.found(device.label, "whether it has a self-test is not known: none was begun")
+    return TEST_NOT_OFFERED.found(device.label, "it has no self-test: not measured")
 
 
 def _join(threads: Sequence[threading.Thread], end: float) -> None:

@@ -13,7 +13,7 @@ from liveagent.machine.inventory import LISTENING, Inventory, probe_inventory
 from liveagent.report.spool import write_synced
 from liveagent.tasks import Context, Outcome
 from liveagent.tasks.hwdiag import compare, expect
-from liveagent.tasks.hwdiag.check import run_checks
+from liveagent.tasks.hwdiag.check import list_models, run_checks
 from liveagent.tasks.hwdiag.checks import CHECKS
 from liveagent.tasks.hwdiag.codes import CHECK, CODES, FAILED, LIMITS, POLICY, REQUIRED, SILENT
 from liveagent.tasks.hwdiag.inventories import FILE
@@ -51,11 +51,12 @@ def run(context: Context, options: HwdiagOptions, judges: Sequence[Judge] = JUDG
         data.update(judged.data)
     context.data = data
     keep(case)
-    findings = policy.judge(findings)
+    models = list_models(inventory)
+    findings = policy.judge(findings, models)
     for finding in findings:
         context.finding(finding)
     if options.selftest != "none":
-        tested = policy.judge(run_selftests(context, inventory, options.selftest))
+        tested = policy.judge(run_selftests(context, inventory, options.selftest), models)
         for finding in tested:
             context.finding(finding)
         findings += tested
@@ -93,7 +94,7 @@ def judge(inventory: Inventory, policy: Policy) -> list[Finding]:
     for missing in policy.unmeasured(inventory.missing):
         if missing.part not in seen:
             found.append(REQUIRED.found(missing.part, f"{missing.part} was not measured: {missing.detail}"))
-    return policy.judge(found)
+    return policy.judge(found, list_models(inventory))
 
 
 def ask(judge: Judge, case: Case) -> Judged:

@@ -216,6 +216,8 @@ def test_every_meaning_can_be_met() -> None:
 # Of IPMI 2.0, tables 42-2 and 42-3, as ipmitool 1.8.19 writes them (ipmi_sel.h).
 WORDS = (
     *(("Memory", words) for words in ("Uncorrectable ECC", "Parity", "Correctable ECC logging limit reached")),
+    *(("Memory", "Correctable ECC"), ("Processor", "Correctable machine check error")),
+    ("Critical Interrupt", "Bus Correctable error"),
     *(("Memory", "Configuration Error"), ("Event Logging Disabled", "Correctable memory error logging disabled")),
     *(
         ("Processor", words)

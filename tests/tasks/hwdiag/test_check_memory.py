@@ -29,6 +29,10 @@ MODULE = Dimm(
 )  # fmt: skip
 FREE = dataclasses.replace(MODULE, id="B2", slot="B2", socket="B", size=None, ecc=None, volatile=None, serial="")
 
+MANY_MODULES = tuple(
+    dataclasses.replace(MODULE, id=f"A{number}", slot=f"A{number}", serial=f"S{number}") for number in range(48)
+)
+
 PLAIN = Policy()
 
 
@@ -89,6 +93,9 @@ def count(**changes: Any) -> tuple[MemoryController, ...]:
         # 64 GiB without one of two, of four, and what the kernel keeps for itself.
         ((MODULE, make()), {"usable": 32 * GIB}, ["memory.missing"]),
         ((MODULE, make(), make("A2"), make("B2")), {"usable": 94 * GIB}, ["memory.missing"]),
+        # One of 48 is less than the kernel's own table of pages, and missing all the same.
+        (MANY_MODULES, {"usable": int(0.984 * 47 * 32 * GIB)}, ["memory.missing"]),
+        (MANY_MODULES, {"usable": int(0.984 * 48 * 32 * GIB)}, []),
         ((MODULE, make()), {"usable": 60 * GIB}, []),
         ((MODULE, make()), {"usable": None}, []),
         ((MODULE, make()), {"total": None}, []),
@@ -120,6 +127,27 @@ def test_modules(dimms: tuple[Dimm, ...], changes: dict[str, Any], codes: list[s
 )
 def test_channels(filled: str, codes: list[str]) -> None:
     assert [finding.code for finding in find(*in_channels(filled))] == codes
+
+
+@pytest.mark.parametrize(
+    ("filled", "part"),
+    [
+        # Two of the four channels of each, and of the first alone.
+        ("ABEF", ["socket 1", "socket 2"]),
+        ("ABEFGH", ["socket 1"]),
+        ("ABCDEFGH", []),
+    ],
+)
+def test_a_board_that_names_the_socket_of_filled_slots_alone(filled: str, part: list[str]) -> None:
+    """Eight channels in letters, four of each socket: an empty slot is of the one whose letters stand around it."""
+    dimms = tuple(
+        make(f"DIMM_{letter}1", socket=("1" if letter < "E" else "2") if letter in filled else "", channel=letter)
+        if letter in filled
+        else make(f"DIMM_{letter}1", socket="", channel=letter, size=None)
+        for letter in "ABCDEFGH"
+    )
+    found = [one for one in find(*dimms) if one.code == "memory.channels"]
+    assert [one.part for one in found] == part
 
 
 @pytest.mark.parametrize(

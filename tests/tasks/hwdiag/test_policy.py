@@ -44,6 +44,14 @@ def test_verdicts_of_the_policy_and_worst_first() -> None:
     assert Policy(policy.general, policy.special, model="PowerEdge R640").judge([finding]) == []
 
 
+def test_a_verdict_for_the_model_of_a_part() -> None:
+    """Of the part before the server's, as thresholds are."""
+    policy = parse({"models": {"INTEL SSDSC2*": {"verdicts": {"identity.serial": "skipped"}}}})
+    finding = Finding("identity.serial", Verdict.WARN, "sda SN1", "none")
+    assert policy.judge([finding], {"sda SN1": "INTEL SSDSC2BB240G4"}) == []
+    assert policy.judge([finding], {"sda SN1": "SAMSUNG MZ7"}) == [finding] == policy.judge([finding])
+
+
 @pytest.mark.parametrize(
     ("required", "counted"),
     [

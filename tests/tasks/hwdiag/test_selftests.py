@@ -252,6 +252,14 @@ def test_drives_without_self_tests_are_said(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("tests", [None, SelfTests(offered=None)])
+def test_a_drive_that_was_not_asked_has_passed_nothing(tmp_path: Path, tests: SelfTests | None) -> None:
+    """Whether it has a self-test, nobody knows."""
+    unasked = dataclasses.replace(NVME, self_tests=tests)
+    found = run_selftests(make_context(tmp_path, Drive("ata").answer), Inventory(disks=(unasked,)), "long", HURRY)
+    assert [(one.code, one.verdict) for one in found] == [("disk.selftest.unknown", Verdict.UNKNOWN)]
+
+
 def test_namespaces_of_a_controller_are_tested_together() -> None:
     other = dataclasses.replace(NVME, name="nvme0n2", path="/dev/nvme0n2")
     assert [device.name for device in choose_drives([NVME, other, SATA])] == ["nvme0n1", "sda"]

@@ -123,8 +123,9 @@ def _find_unbalanced(
 
 def _find_channels(slots: Sequence[Dimm]) -> Iterator[Finding]:
     """By socket, where the names tell a channel of every slot, and of some of them more than one."""
-    for socket in dict.fromkeys(dimm.socket for dimm in slots):
-        own = [dimm for dimm in slots if dimm.socket == socket]
+    owners = _find_owners(slots)
+    for socket in dict.fromkeys(owners[dimm.slot] for dimm in slots):
+        own = [dimm for dimm in slots if owners[dimm.slot] == socket]
         counts = {dimm.channel: 0 for dimm in own}
         for dimm in own:
             counts[dimm.channel] += dimm.size is not None
@@ -138,6 +139,23 @@ def _find_channels(slots: Sequence[Dimm]) -> Iterator[Finding]:
             yield UNEVEN.found(part, summary, modules=counts)
         elif len(filled) < len(counts):
             yield FEW.found(part, f"{len(filled)} of {len(counts)} channels are filled", modules=counts)
+
+
+def _find_owners(slots: Sequence[Dimm]) -> dict[str, str]:
+    """The socket of each slot, by name. Some boards say it of filled slots alone, and letter all channels through.
+
+    Then an empty slot is of the socket whose letters stand around its own, where those are as many for each.
+    """
+    owners = {dimm.slot: dimm.socket for dimm in slots}
+    sockets = sorted({dimm.socket for dimm in slots if dimm.socket})
+    letters = sorted({dimm.channel for dimm in slots if dimm.channel})
+    if not sockets or all(owners.values()) or len(letters) % len(sockets):
+        return owners
+    share = len(letters) // len(sockets)
+    by_letter = {letter: sockets[number // share] for number, letter in enumerate(letters)}
+    if any(dimm.socket and by_letter.get(dimm.channel, dimm.socket) != dimm.socket for dimm in slots):
+        return owners
+    return {dimm.slot: dimm.socket or by_letter.get(dimm.channel, "") for dimm in slots}
 
 
 def _counts(dimms: list[Dimm], field: str) -> dict[str, int]:

@@ -60,6 +60,12 @@ LINK = Code(
     "the link is slower than drive and port allow: reseat the drive, look at cable and backplane",
     "Serial ATA: both ends agree on the fastest that works; the kernel goes down after errors",
 )
+BELOW = Code(
+    "disk.link.below",
+    Verdict.PASS,
+    "the link is slower than the drive allows, and what its port allows is not known",
+    "Serial ATA: both ends agree on the fastest that works",
+)
 PATHS = Code(
     "disk.paths",
     Verdict.PASS,
@@ -127,8 +133,13 @@ def _find_attachment(device: Device) -> Iterator[Finding]:
     link = device.link if device.transport is Transport.SATA else None
     possible = link.possible or link.drive if link else None
     if link and link.speed and possible and link.speed < possible:
-        summary = f"linked at {link.speed / 1e9:g} Gb/s of {possible / 1e9:g}: reseat it, look at cable and backplane"
-        yield LINK.found(device.label, summary, speed=link.speed, possible=possible)
+        errors = device.health.crc_errors if device.health else None
+        words = f"linked at {link.speed / 1e9:g} Gb/s of {possible / 1e9:g}"
+        if link.possible or errors:
+            summary = f"{words}: reseat it, look at cable and backplane"
+            yield LINK.found(device.label, summary, speed=link.speed, possible=possible, crc_errors=errors)
+        else:
+            yield BELOW.found(device.label, f"{words}, as its port may be", speed=link.speed, possible=possible)
     if len(device.paths) > 1:
         yield PATHS.found(device.label, f"seen as {', '.join(device.paths)}", paths=list(device.paths))
 
@@ -148,4 +159,6 @@ def _find_temperature(device: Device, policy: Policy) -> Iterator[Finding]:
         yield HOT.found(device.label, summary, temperature=warm.now, threshold=threshold)
 
 
-CHECKS = (Check((SILENT, GARBLED, REFUSED, NO_SMART, VIRTUAL, SMART_OFF, READ_ONLY, LINK, PATHS, HOT, TOO_HOT), find),)
+CHECKS = (
+    Check((SILENT, GARBLED, REFUSED, NO_SMART, VIRTUAL, SMART_OFF, READ_ONLY, LINK, BELOW, PATHS, HOT, TOO_HOT), find),
+)

@@ -56,6 +56,8 @@ _TABLE = (
     ("kernel.scsi.offline", Verdict.WARN, "the kernel gave up a SCSI drive"),
     ("kernel.hba.fault", Verdict.FAIL, "the firmware of a storage adapter failed"),
     ("kernel.scsi.reset", Verdict.WARN, "a SCSI drive or adapter was reset"),
+    ("kernel.raid.failed", Verdict.FAIL, "a RAID controller reports damage: ask its own tool"),
+    ("kernel.raid.critical", Verdict.WARN, "a RAID controller reports something critical: ask its own tool"),
     ("kernel.md", Verdict.WARN, "a software RAID lost a member"),
     ("kernel.nic.reset", Verdict.WARN, "a network interface hung and was reset"),
     ("kernel.nic.fault", Verdict.FAIL, "a network card reports that it is broken"),

@@ -15,10 +15,10 @@ from liveagent.tasks.hwdiag.policy import Limit, Policy
 
 SEEN = Limit(
     "memory.seen.share",
-    0.96,
+    0.983,
     "of what is fitted",
-    "the kernel's table of pages takes 1.6 % (64 bytes for each 4 KiB), itself and a crash kernel some more; "
-    "less than half a module is never taken for one that is missing",
+    "the kernel's table of pages takes 1.6 % (64 bytes for each 4 KiB); what else is kept, for a crash kernel and by "
+    "the firmware, is less than half a module",
 )
 CORRECTED = Limit("memory.corrected", 1, "errors", "each corrected error is a bit that flipped since boot")
 
@@ -76,7 +76,7 @@ def _find_missing(memory: Memory, policy: Policy) -> Iterator[Finding]:
         return
     share, lacking = policy.limit(SEEN), memory.total - memory.usable
     smallest = min(dimm.size for dimm in memory.dimms if dimm.size is not None and not dimm.is_persistent)
-    if memory.usable < share * memory.total and lacking >= smallest / 2:
+    if lacking >= (1 - share) * memory.total + smallest / 2:
         summary = (
             f"the system has {render_memory(memory.usable)} of {render_memory(memory.total)} that are fitted; look in "
             "the firmware's log for a module that is disabled, and in its setup for mirroring"
