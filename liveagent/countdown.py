@@ -12,8 +12,8 @@ from liveagent.report.console import Consoles
 
 
 class ConsoleCountdown:
-    """Says what is coming. `listens`: Ctrl-C or `stop` on any console ends it; a console that a getty has got by then
-    is the getty's. `beat` is called as long as it counts, `done` when it has ended.
+    """Says what is coming. `listens` is asked as it begins: whether Ctrl-C or `stop` on any console ends it; a console
+    that a getty has got by then is the getty's. `beat` is called as long as it counts, `done` when it has ended.
     """
 
     def __init__(
@@ -22,7 +22,7 @@ class ConsoleCountdown:
         say: Callable[[str], None],
         beat: Callable[[], None],
         done: Callable[[], None],
-        listens: bool = True,
+        listens: Callable[[], bool] = lambda: True,
     ) -> None:
         self._consoles = consoles
         self._say = say
@@ -33,13 +33,14 @@ class ConsoleCountdown:
     def __call__(self, seconds: float, names: Sequence[str], cancel: Cancel) -> None:
         what = ", ".join(names)
         limit = time.monotonic() + seconds
-        ways = "Ctrl-C here, or type stop and Enter, or `liveagent cancel`" if self._listens else "`liveagent cancel`"
+        listens = self._listens()
+        ways = "Ctrl-C here, or type stop and Enter, or `liveagent cancel`" if listens else "`liveagent cancel`"
 
         def stop(console: str) -> None:
             self._say(f"stopped on {console}: nothing was erased")
             cancel.end(f"stopped on {console} during the countdown")
 
-        with self._consoles.listening(stop) if self._listens else contextlib.nullcontext():
+        with self._consoles.listening(stop) if listens else contextlib.nullcontext():
             while not cancel.is_set():
                 left = limit - time.monotonic()
                 if left <= 0:

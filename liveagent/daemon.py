@@ -39,6 +39,7 @@ from liveagent.settings import AgentSettings, parse_settings
 from liveagent.signals import handled
 from liveagent.systemd import Manager, read_environment
 from liveagent.tasks import Registry
+from liveagent.then import conclude
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,6 @@ log = logging.getLogger(__name__)
 READY_LIMIT = 120.0
 SETTLE = 60.0
 ADOPT_EVERY = 10.0
-REBOOT_TIMEOUT = 60.0
 # With the grace of a task and this, the service still ends before systemd's TimeoutStopSec of 90 s.
 STOP_DRAIN = 15.0
 
@@ -63,6 +63,7 @@ class Daemon:
         self.cancel = Cancel()
         self.stopping = threading.Event()
         self._manager = Manager(host, environment)
+        self._ready_limit = threading.Timer(READY_LIMIT, self._manager.ready)
         self._kept = KeptDocument(host, places.runtime)
         self._underway = UnderWay(host, places.runtime)
         self._left: Begun | None = None
@@ -87,9 +88,8 @@ class Daemon:
         """Serve until told to stop. The exit status is 0 even after a run that failed: the service did not."""
         # As long as the unit is not ready the manager draws its "Job … running" over the consoles.
         self._manager.show_status("no")
-        started = threading.Timer(READY_LIMIT, self._manager.ready)
-        started.daemon = True
-        started.start()
+        self._ready_limit.daemon = True
+        self._ready_limit.start()
         handlers = {
             signal.SIGTERM: self._stop,
             signal.SIGINT: self._stop,
@@ -104,7 +104,7 @@ class Daemon:
             except Cancelled:
                 self._say("stopped before the plan was made")
             finally:
-                started.cancel()
+                self._ready_limit.cancel()
                 self._manager.ready()
                 self._glance.stop()
                 self._bus.stop()
@@ -161,7 +161,7 @@ class Daemon:
         ended = self._take(plan, request, machine, note)
         if ended is None:
             self._spend(mark)
-        if ended and plan.settings.then != "stay":
+        elif plan.settings.then != "stay":
             self._after(plan, ended, self.cancel)
         self._stay(plan.settings, ended)
 
@@ -171,6 +171,11 @@ class Daemon:
             self._say_faults(plan)
         if plan.faults or not plan.is_destructive:
             self._manager.ready()
+
+        def begin(run: str, directory: Path) -> None:
+            self._desk.open()
+            note(run, directory)
+
         session = Session(
             self._host,
             self._places,
@@ -179,12 +184,16 @@ class Daemon:
             self._watchers,
             self.cancel,
             ConsoleCountdown(
-                self._consoles, self._say, self._manager.beat, self._manager.ready, listens=not plan.rest_of
+                self._consoles,
+                self._say,
+                self._manager.beat,
+                self._manager.ready,
+                listens=lambda: not plan.rest_of and self._hold_logins(),
             ),
             self._manager.beat,
         )
         try:
-            ended = session.run(plan, request, before=note)
+            ended = session.run(plan, request, before=begin)
         except Busy as error:
             self._say(f"{plan.word} was not begun: {error}")
         except OSError as error:
@@ -193,6 +202,11 @@ class Daemon:
             self._underway.clear()
             return ended
         return None
+
+    def _hold_logins(self) -> bool:
+        """Have logins on consoles wait for the end of the countdown; False where they have waited too long already."""
+        self._ready_limit.cancel()
+        return not self._manager.is_ready
 
     def _spend(self, mark: BootMark) -> None:
         """Note that this boot's plan was looked at, and nothing came of it: a restart is not another boot."""
@@ -213,27 +227,22 @@ class Daemon:
     # -- afterwards ---------------------------------------------------------------------------------
 
     def _after(self, plan: Plan, ended: Ended, cancel: Cancel) -> None:
-        """`then`: not before all is delivered, and not at all where a wipe's evidence would be lost."""
-        stays = plan.settings.then == "stay" or plan.faults or self.stopping.is_set()
-        if not stays and cancel.is_set():
-            self._say(f"{plan.settings.then} is not done: the run was cancelled")
-        limit = time.monotonic() + plan.settings.drain
-        late = ended.drain(0)
-        while late and time.monotonic() < limit and not self.stopping.is_set():
-            self._beat()
-            late = ended.drain(1.0)
-        if stays or cancel.is_set() or self.stopping.is_set():
-            return
-        for line in late:
-            self._say(line)
-        if late and plan.is_destructive:
-            self._say(f"{plan.settings.then} is not done: the evidence of the wipe would be lost")
-            return
-        self._say(f"{plan.settings.then} now")
-        try:
-            self._host.run(["systemctl", plan.settings.then], timeout=REBOOT_TIMEOUT)
-        except CommandError as error:
-            self._say(f"Failed to {plan.settings.then}: {error}")
+        """Wait for delivery; `then` is not done before, and not at all where a wipe's evidence would be lost."""
+        was_cancelled = cancel.is_set()
+
+        def drain() -> list[str]:
+            limit = time.monotonic() + plan.settings.drain
+            late = ended.drain(0)
+            while late and time.monotonic() < limit and not self.stopping.is_set():
+                if cancel.is_set() and not was_cancelled:
+                    break
+                self._beat()
+                late = ended.drain(1.0)
+            for line in late if plan.settings.then != "stay" else ():
+                self._say(line)
+            return late
+
+        conclude(self._host, self._places, plan, ended, self._say, drain, cancel)
 
     def _after_order(self, plan: Plan, ended: Ended, cancel: Cancel) -> None:
         self._after(plan, ended, cancel)
@@ -304,6 +313,7 @@ class Daemon:
     def _stay(self, settings: AgentSettings, ended: Ended | None = None) -> None:
         """Bring what is left, from whatever run, until told to stop."""
         self._manager.ready()
+        self._desk.open()
         self._own = ended.result.run if ended else ""
         adopter = self._adopter or self._make_adopter(settings)
         while not self.stopping.is_set():
@@ -338,10 +348,9 @@ class Daemon:
 
     def _greet(self, machine: Machine) -> None:
         addresses = ", ".join(address for nic in machine.nics for address in nic.addresses if nic.name != "lo")
-        build = read_build(self._host)
         identity = machine.identity
         name = " ".join(word for word in (identity.vendor, identity.product) if word)
-        self._say(f"liveagent {__version__}{f', build {build}' if build else ''}")
+        self._say(f"liveagent {__version__}{f', {machine.live.image}' if machine.live.image else ''}")
         self._say(f"serial {identity.serial or 'unknown'}  {name}  addresses {addresses or 'none'}")
         self._show_idle(machine)
 
@@ -389,12 +398,3 @@ class Daemon:
         self.cancel.end("the service was stopped")
         self._desk.end("the service was stopped")
         self.stopping.set()
-
-
-def read_build(host: Host) -> str:
-    """The image's build number, where os-release has one."""
-    for line in host.read_or("/etc/os-release").splitlines():
-        name, _, value = line.partition("=")
-        if name in ("IMAGE_VERSION", "BUILD_ID"):
-            return value.strip().strip('"')
-    return ""

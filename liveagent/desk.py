@@ -60,6 +60,8 @@ class Desk:
         self._beat = beat
         self._cancel = Cancel()
         self._thread: threading.Thread | None = None
+        # Until the boot's plan is on, or there is none: whoever came before it would take its place.
+        self._is_open = threading.Event()
         # The run that is on here, and those whose delivery is still this process's.
         self.running = ""
         # Whether its engine has begun, and shows by itself that it turns.
@@ -73,14 +75,20 @@ class Desk:
     def is_own(self, run: str) -> bool:
         return run in self._own
 
+    def open(self) -> None:
+        """Take orders from now on."""
+        self._is_open.set()
+
     # -- the bus ------------------------------------------------------------------------------------
 
     def submit(self, text: str) -> dict[str, JSON]:
-        """Begin what is ordered; `run`, or why not as `error`, with its `kind`: order, busy, lock."""
+        """Begin what is ordered; `run`, or why not as `error`, with its `kind`: order, early, busy, lock."""
         try:
             order = decode_order(text)
         except BadOrder as error:
             return {"error": str(error), "kind": "order"}
+        if not self._is_open.is_set():
+            return {"error": "this boot's own plan is being made; try again in a moment", "kind": "early"}
         run = make_run_id(self._host.now())
         lock = contextlib.ExitStack()
         try:
@@ -155,20 +163,26 @@ class Desk:
             ended = session.run_held(plan, request, run, keep)
         except Cancelled:
             self._failed[run] = "cancelled before it was known what to run; nothing was run"
-            self._own.discard(run)
             return
         except Exception as error:  # it is said to the one who waits for the run, and the service goes on
             log.error("Failed to carry out run %s", run, exc_info=error)
             known = f"what was done stands in {self._places.runs / run}" if self.turns else "nothing was run"
             self._failed[run] = f"{type(error).__name__}: {error}; {known}"
-            self._own.discard(run)
             return
         finally:
-            self.running, self.turns = "", False
+            self.turns = False
             self._underway.clear()
             lock.close()
+            if run in self._failed:
+                self._forget(run)
         try:
             self._after(plan, ended, cancel)
         finally:
+            self._forget(run)
             ended.close()
-            self._own.discard(run)
+
+    def _forget(self, run: str) -> None:
+        self._own.discard(run)
+        # Another one may be on by now.
+        if self.running == run:
+            self.running = ""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Callable
 
 Handler = Callable[[], None]
@@ -32,3 +33,11 @@ def handled(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
             signal.signal(number, handler)
         came.put(0)
         thread.join()
+
+
+def let_go(descriptors: Iterable[int]) -> None:
+    """Have these lead nowhere: of a terminal that is gone every write fails."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)

@@ -38,6 +38,11 @@ class Manager:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the manager was told, and goes on with what waits for this service."""
+        return self._ready.is_set()
+
     def ready(self) -> None:
         """The service is up; said once."""
         if not self._ready.is_set():

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from liveagent.command import frame, runs
 from liveagent.command.confirm import ask_for_serial
 from liveagent.engine import Cancel
 from liveagent.events import EXIT_STATUS, EXIT_USAGE, Result, Verdict, exit_status, worst
-from liveagent.host import CommandError, Host
+from liveagent.host import Host
 from liveagent.lock import Busy, Lock
 from liveagent.machine import Machine, probe_machine
 from liveagent.options import FLAG, Fault, Setting, is_url, make_name, rows, suggest
@@ -26,14 +27,16 @@ from liveagent.report.record import Reader
 from liveagent.report.sink import Sink
 from liveagent.report.terminal import DisplaySink, open_display
 from liveagent.session import Ended, Session
-from liveagent.signals import Handler, handled
+from liveagent.signals import Handler, handled, let_go
 from liveagent.systemd import read_environment
 from liveagent.tasks import Registry, Task
+from liveagent.then import conclude
 
 if TYPE_CHECKING:
     from liveagent.bus.client import Client
 
 DRAIN_SAID_AFTER = 2.0
+EARLY_POLL = 0.5
 # What is no task's, and misspelt is looked for among the tasks' own.
 OWN_OPTIONS = ("--as-booted", "--callback", "--detach", "--dry-run", "--json", "--then", "--yes")
 
@@ -179,6 +182,14 @@ def hand_in(shell: frame.Shell, client: Client, order: Order, how: How) -> int:
     from liveagent.bus.client import NoDaemon
 
     answer = client.submit(order.encode())
+    if answer.get("kind") == "early":
+        frame.tell("the service makes this boot's own plan, which comes first; waiting for it (Ctrl-C leaves) …")
+    try:
+        while answer.get("kind") == "early":
+            time.sleep(EARLY_POLL)
+            answer = client.submit(order.encode())
+    except KeyboardInterrupt:
+        frame.fail("nothing was touched", EXIT_STATUS[Verdict.CANCELLED])
     if "error" in answer:
         frame.fail(answer["error"])
     run = answer["run"]
@@ -300,6 +311,15 @@ def _carry_out(shell: frame.Shell, ready: Ready, as_json: bool) -> int:
         signal.SIGTERM: lambda: cancel.end("SIGTERM"),
         signal.SIGUSR1: lambda: cancel.end("asked to by `liveagent cancel`"),
     }
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        terminals = [number for number in (0, 1, 2) if os.isatty(number)]
+
+        def hang_up() -> None:
+            cancel.end("the terminal was closed")
+            # What is said from now on would be an error, in the middle of what is put away.
+            let_go(terminals)
+
+        ends[signal.SIGHUP] = hang_up
     with handled(ends):
         try:
             # With --json stdout is the document's alone; people are told on stderr.
@@ -323,8 +343,15 @@ def _carry_out(shell: frame.Shell, ready: Ready, as_json: bool) -> int:
         else:
             frame.tell(f"the record of this run is in {shell.places.runs / ended.result.run}")
             runs.tell_certificate(shell.places, ended.result.run)
-        late = _drain(ended, plan, cancel)
-        _then(shell, plan, late, cancel)
+        conclude(
+            shell.host,
+            shell.places,
+            plan,
+            ended,
+            frame.tell,
+            drain=lambda: _drain(ended, plan, cancel),
+            cancel=cancel,
+        )
         ended.close()
     return status
 
@@ -345,16 +372,3 @@ def _drain(ended: Ended, plan: Plan, cancel: Cancel) -> list[str]:
     for line in late:
         frame.tell(line)
     return late
-
-
-def _then(shell: frame.Shell, plan: Plan, late: list[str], cancel: Cancel) -> None:
-    then = plan.settings.then
-    if then == "stay" or cancel.is_set():
-        return
-    if late and plan.is_destructive:
-        frame.tell(f"{then} is not done: the evidence of the wipe would be lost")
-        return
-    try:
-        shell.host.run(["systemctl", then], timeout=60)
-    except CommandError as error:
-        frame.tell(f"Failed to {then}: {error}")

@@ -56,7 +56,7 @@ def choose_run(records: Records, name: str) -> str:
 def choose_ended(records: Records, name: str) -> str:
     """The same of a run whose result is wanted: without a name the newest that has ended, where there is one."""
     newest = choose_run(records, name)
-    if name or not records.is_on(newest):
+    if name or records.result(newest) or not records.is_on(newest):
         return newest
     ended = next((str(row["run"]) for row in reversed(records.history()) if records.result(str(row["run"]))), "")
     if not ended:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import time
 
+from liveagent.host import Host
 from liveagent.machine.smartctl import Page, look_up
 
 # No drive that still answers is colder or warmer; firmware puts 127, 128, -128 or 255 where it has no value.
@@ -89,3 +92,33 @@ def parse_kelvin(value: object) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool) or not COLDEST <= value - KELVIN <= HOTTEST:
         return None
     return value - KELVIN
+
+
+class Thermometer:
+    """How warm a disk is while it works, by the kernel's own drivers (nvme, drivetemp); looked at now and then."""
+
+    EVERY = 10.0  # seconds; drivetemp asks the drive itself
+
+    def __init__(self, host: Host, disk: str) -> None:
+        self._host = host
+        # An NVMe drive has it below its controller, the driver of ATA disks below a directory more.
+        below = f"/sys/block/{disk}/device"
+        self._places = (f"{below}/hwmon*/temp1_input", f"{below}/hwmon/hwmon*/temp1_input")
+        self._read = float("-inf")
+        self._celsius: float | None = None
+
+    def read(self) -> float | None:
+        """°C, at most `EVERY` seconds old; None where no driver says."""
+        now = time.monotonic()
+        if now - self._read >= self.EVERY:
+            self._read = now
+            found = [path for place in self._places for path in self._host.glob(place)]
+            self._celsius = parse_millidegrees(self._host.read_or(found[0])) if found else None
+        return self._celsius
+
+
+def parse_millidegrees(text: str) -> float | None:
+    """°C of hwmon's thousandths; None for what no drive has."""
+    celsius = int(text) / 1000 if re.fullmatch(r"-?\d{1,9}", text) else None
+    # One without a sensor says 0.
+    return celsius if celsius and COLDEST <= celsius <= HOTTEST else None

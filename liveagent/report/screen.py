@@ -103,7 +103,8 @@ def _render_clock(view: View, now: float) -> str:
     if view.verdict:
         return f"took {passed}"
     eta = view.eta()
-    return f"{passed} elapsed" + (f", {render_duration(eta)} left" if eta is not None else "")
+    least = "" if view.is_eta_whole() else "at least "
+    return f"{passed} elapsed" + (f", {least}{render_duration(eta)} left" if eta is not None else "")
 
 
 # -- while it runs ----------------------------------------------------------------------------------

@@ -119,8 +119,12 @@ class View:
         return [row for row in self.rows.values() if row.step == self.step]
 
     def eta(self) -> float | None:
-        """How long the step still takes, by its slowest part."""
+        """How long the step still takes, by its slowest part; None where none of them says."""
         return max((row.eta for row in self.list_rows() if row.eta is not None and not row.verdict), default=None)
+
+    def is_eta_whole(self) -> bool:
+        """Whether every part that is not done says how long it takes; else the step may take longer."""
+        return all(row.eta is not None or row.verdict for row in self.list_rows())
 
     def _run_started(self, event: Event) -> None:
         data, machine = event.data, only_mapping(event.data.get("machine"))

@@ -127,9 +127,12 @@ class Context:
         label: str,
         rate: float | None = None,
         eta: float | None = None,
+        temperature: float | None = None,
     ) -> None:
-        """How far a part is: `done` of `total` in `unit`; rate in units a second, eta in seconds."""
+        """How far a part is: `done` of `total` in `unit`; rate in units a second, eta in seconds, temperature in °C."""
         data = {"done": done, "total": total, "unit": unit, "label": label, "rate": rate, "eta": eta}
+        if temperature is not None:
+            data["temperature"] = temperature
         self._emit(Type.PROGRESS, data, self._subject(part))
 
     def part_started(self, part: str, options: Mapping[str, JSON], identity: Mapping[str, JSON] | None = None) -> None:

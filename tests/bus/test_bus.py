@@ -96,7 +96,8 @@ def test_what_was_ordered_is_the_newest_at_once(running: Server) -> None:
     run = json.loads(running.command("run", "hold", "--detach", "--json").stdout)["run"]
     assert running.status()["run"] == run
     for user in ("", MEMBER):
-        assert running.command("report", user=user).stderr.count(run) == 2
+        shown = running.command("report", user=user)
+        assert f"run {run} is on" in shown.stderr and "quick" in shown.stdout
     running.command("cancel")
     assert running.command("attach", run[:-1]).returncode == 130
 
@@ -127,6 +128,30 @@ def test_without_the_service_it_runs_here(server: Server) -> None:
     assert server.command("run", "quick").returncode == 0
     refused = server.command("run", "quick", "--detach")
     assert refused.returncode == 3 and "no service" in refused.stderr
+
+
+def test_a_terminal_that_is_closed_ends_a_run_of_its_own(server: Server) -> None:
+    """Nobody else is there to end it: it is cancelled, and what it began is put away and on record."""
+    master, slave = os.openpty()
+    begun = subprocess.Popen(
+        server.argv("run", "tidy"),
+        env=server.environment,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        cwd="/",
+        start_new_session=True,
+    )
+    os.close(slave)
+    shown = b""
+    while b"at it" not in shown:
+        shown += os.read(master, 4096)
+    # As a terminal does: the line is gone, and who leads the session is told.
+    os.close(master)
+    begun.send_signal(signal.SIGHUP)
+    assert begun.wait(60) == 130
+    result = json.loads(server.command("report", "--json").stdout)
+    assert result["tasks"][0]["verdict"] == "cancelled" and "put away" in result["summary"]
 
 
 def test_who_may_what(running: Server) -> None:

@@ -103,6 +103,12 @@ def test_the_head() -> None:
     assert "12m 34s elapsed, 3h 5m left" in text
 
 
+def test_what_is_left_of_a_part_that_does_not_say() -> None:
+    """A drive that erases itself may take longer than all that can be counted."""
+    view = begun(progress("wipe/sda", eta=130), progress("wipe/sdb", eta=None))
+    assert "12m 34s elapsed, at least 2m 10s left" in "\n".join(show(view, at=754))
+
+
 def test_only_the_step_that_is_on() -> None:
     """The rows of a step that is over give way to those of the next; its verdict stays in the head."""
     end = event(Type.STEP_FINISHED, {"verdict": "warn", "summary": "", "data": {}}, "wipe")

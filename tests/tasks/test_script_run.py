@@ -211,6 +211,18 @@ def test_what_is_required(bench: Bench) -> None:
     assert script.faults(script.Options(key="x")) == []  # type: ignore[call-arg]
 
 
+@pytest.mark.parametrize(("required", "faults"), [("", 1), (", required: true", 1), (", required: false", 0)])
+def test_an_empty_default_is_not_all_disks(bench: Bench, required: str, faults: int) -> None:
+    """Whoever took the default away gets no disk for it: it is named, or the script runs once without any."""
+    header = f"destructive: true\nparameters:\n  storage: {{type: storage, default: ''{required}}}"
+    script = bench.make("exit 0", header)
+    assert len(script.faults(script.Options())) == faults
+    machine = make_machine(make_disk("sda"), make_disk("sdb"))
+    preview = script.preview(bench.host, machine, script.Options())
+    assert preview.rows == (("-", str(bench.path)),) and "not which" in preview.serious
+    assert fates(bench, script, *machine.disks, storage="sda") == {"sda": "runs"}
+
+
 def test_output_as_a_terminal_shows_it(bench: Bench) -> None:
     """A bar is one line, as it stood in the end."""
     outcome = bench.run(bench.make(r"printf ' 10%%\r 50%%\r100%%\nabc\b\b\bxyz\n\033[31mred\033[0m\n'"))

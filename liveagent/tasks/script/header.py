@@ -155,7 +155,9 @@ def parse_timeout(value: JSON) -> float | None:
 def parse_results(document: JSON) -> Mapping[str, Mapping[str, str]]:
     """`results` as a list of names, or as a mapping of names to a title, or to title and description."""
     if isinstance(document, list):
-        document = {str(name): {} for name in document if not isinstance(name, (dict, list))}
+        if any(isinstance(name, (dict, list)) for name in document):
+            raise BadHeader("results are a list, and not of names alone")
+        document = {str(name): {} for name in document}
     if not isinstance(document, dict):
         raise BadHeader("results are neither a list of names nor a mapping")
     found = {}

@@ -162,13 +162,17 @@ def _parse_parameter(name: str, fields: JSON, timeout: float | None) -> Paramete
         raise BadHeader(f"{where}: its type {fields.get('type')!r} is none of {', '.join(types)}")
     type = Type(fields["type"])
     kind = _make_kind(where, type, fields)
+    # An empty default stands for no disk, and never for all of them: they have to be named, or left out on purpose.
+    is_emptied = type.is_target and "default" in fields and fields["default"] in (None, "")
+    default = None if is_emptied else _parse_default(where, type, kind, fields.get("default"), timeout)
+    is_required = _flag(where, fields, "required") or (is_emptied and fields.get("required") is not False)
     return Parameter(
         name,
         type,
         _parse_format(where, name, type, fields.get("argument_format")),
         kind,
-        _parse_default(where, type, kind, fields.get("default"), timeout),
-        _flag(where, fields, "required"),
+        default,
+        is_required,
         " ".join(str(fields.get(key)).strip() for key in ("title", "description") if fields.get(key)) or name,
     )
 

@@ -19,6 +19,7 @@ STATUS: Mapping[str, Verdict] = {
     "passed": Verdict.PASS,
     "failed": Verdict.FAIL,
     "degraded": Verdict.WARN,
+    "timedout": Verdict.FAIL,
     "skipped": Verdict.SKIPPED,
 }
 

@@ -48,6 +48,8 @@ def choose_targets(host: Host, machine: Machine, header: Header, options: object
     if parameter is None:
         return Choice((Target(),))
     words = parameter.value(options)
+    if words is None:
+        return Choice((Target(),))
     if parameter.type is Type.INTERFACE:
         return _choose_nics(host, machine.nics, words)
     return _choose_guarded(machine, words) if header.destructive else _choose_disks(machine, words)

@@ -57,7 +57,7 @@ class Script(Task):
         )
 
     def _warn(self, choice: Choice) -> str:
-        if self.header.target is None:
+        if any(not target.part for target in choice.targets):
             return f"{self.path} says that it destroys data, and not which: no guard can hold it back."
         labels = ", ".join(target.label for target in choice.targets)
         return f"{self.path} says that it destroys data, and is given: {labels or 'nothing'}."
@@ -86,7 +86,7 @@ class Script(Task):
 
         def sit(target: Target) -> None:
             if target.part:
-                context.part_started(target.part, {})
+                context.part_started(target.part, {"serial": target.values.get("serial") or ""})
             try:
                 row = Sitting(context, self.name, self.path, self.header, options, target).run()
             except Cancelled:

@@ -12,6 +12,7 @@ from typing import Any, Callable
 from liveagent.events import JSON, Finding, Verdict, render_time
 from liveagent.host import Cancelled
 from liveagent.machine.disks import Disk
+from liveagent.machine.temperatures import Thermometer
 from liveagent.options import render_value
 from liveagent.report.lines import render_bytes
 from liveagent.tasks import Context
@@ -93,6 +94,7 @@ class Account:
         self.disk = disk
         self.meter: Meter | None = None
         self.label = ""
+        self._thermometer = Thermometer(context.host, disk.name)
         # Set when the disk was left behind: what its thread says after that is not heard.
         self.is_closed = False
         # Whether the drive may have the password of a security erase at this moment.
@@ -164,7 +166,7 @@ class Account:
         if self.meter:
             self.meter.moved = time.monotonic()
         if progress is not None:
-            self.context.progress(self.disk.name, round(progress * 100, 1), 100, "%", self.label)
+            self._report(round(progress * 100, 1), 100, "%")
 
     def finish(self, verdict: Verdict, summary: str, row: Mapping[str, JSON]) -> bool:
         """The last word of this disk, unless somebody had it before; whether it was still to be had."""
@@ -202,7 +204,12 @@ class Account:
         return {"places": len(rows), "first": rows[:LISTED]}
 
     def _progress(self, done: int, total: int, rate: float | None, eta: float | None) -> None:
-        self.context.progress(self.disk.name, done, total, "bytes", self.label, rate, eta)
+        self._report(done, total, "bytes", rate, eta)
+
+    def _report(
+        self, done: float, total: float, unit: str, rate: float | None = None, eta: float | None = None
+    ) -> None:
+        self.context.progress(self.disk.name, done, total, unit, self.label, rate, eta, self._thermometer.read())
 
 
 def summarize_row(row: Mapping[str, Any], technique: str) -> str:

@@ -117,6 +117,8 @@ class SideBySide:
         if silent > self._patience.stalled and index not in self._stalled:
             self._stalled.add(index)
             self._context.line(f"stalled: {worker.disk.label} has not moved for {silent:.0f} s", worker.disk.name)
+            # The pace that it last had is none any more.
+            self._context.progress(worker.disk.name, meter.done, meter.total, "bytes", "stalled")
         elif silent < self._patience.stalled and index in self._stalled:
             self._stalled.discard(index)
             self._context.line(f"{worker.disk.label} moves again", worker.disk.name)
