@@ -13,6 +13,7 @@ from liveagent import heap
 from liveagent.boot import Request
 from liveagent.engine import Cancel, Countdown, Engine, make_run_id, report_faults
 from liveagent.events import Result, make_source
+from liveagent.heartbeat import attend
 from liveagent.host import Host
 from liveagent.lock import Keep, Lock
 from liveagent.machine import Machine, probe_machine
@@ -125,7 +126,9 @@ class Session:
         write_page(directory, result)
         sinks.settle(last)
         if plan.settings.identify and self.host.can_run:
-            light_up(self.host, result, {disk.name: disk.path for disk in self.machine.disks}, self.say)
+            paths = {disk.name: disk.path for disk in self.machine.disks}
+            # A server full of failed disks takes longer than the watchdog waits.
+            attend(lambda: light_up(self.host, result, paths, self.say), self.beat)
         return Ended(result, sinks, last, trouble)
 
     def open_sinks(self, spool: Spool, settings: AgentSettings) -> Sinks:

@@ -105,6 +105,15 @@ def test_what_is_no_task(host: Host, drop: Drop, tmp_path: Path) -> None:
     assert Registry(host).names() == tuple(BUILT_IN)
 
 
+def test_two_files_of_one_name(host: Host, drop: Drop) -> None:
+    """Which of the two is meant, nobody can say: neither is run."""
+    drop("mine.sh")
+    drop("mine.py")
+    found = Registry(host).find("mine")
+    assert isinstance(found, Unusable)
+    assert found.reason == f"{ETC}/mine.py and {ETC}/mine.sh are both called mine: leave one"
+
+
 def test_etc_wins(host: Host, drop: Drop) -> None:
     """Of two drop-ins of a name, the administrator's stands before the package's."""
     drop("mine", directory=USR)

@@ -29,7 +29,8 @@ def find(host: Host, name: str) -> Script | Unusable | None:
     if not paths:
         return None
     path = paths[-1]
-    reason = refuse_file(host, path)
+    same = [other for other in paths if PurePosixPath(other).parent == PurePosixPath(path).parent]
+    reason = f"{' and '.join(same)} are both called {name}: leave one" if len(same) > 1 else refuse_file(host, path)
     return Unusable(name, reason) if reason else _load(host, name, path)
 
 
