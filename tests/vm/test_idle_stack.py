@@ -16,7 +16,7 @@ from .guest import Guest
 from .lab import Lab
 from .stacks import STACKS, Stack
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.vm_long, pytest.mark.timeout(1200)]
 
 POINT = "/run/lab/stack"
 HEAD = 16  # blocks: the labels of md, LVM and bcache lie in the first 64 KiB
