@@ -124,8 +124,8 @@ def _find_unbalanced(
 def _find_channels(slots: Sequence[Dimm]) -> Iterator[Finding]:
     """By socket, where the names tell a channel of every slot, and of some of them more than one."""
     owners = _find_owners(slots)
-    for socket in dict.fromkeys(owners[dimm.slot] for dimm in slots):
-        own = [dimm for dimm in slots if owners[dimm.slot] == socket]
+    for socket in dict.fromkeys(owners[dimm.id] for dimm in slots):
+        own = [dimm for dimm in slots if owners[dimm.id] == socket]
         counts = {dimm.channel: 0 for dimm in own}
         for dimm in own:
             counts[dimm.channel] += dimm.size is not None
@@ -142,11 +142,11 @@ def _find_channels(slots: Sequence[Dimm]) -> Iterator[Finding]:
 
 
 def _find_owners(slots: Sequence[Dimm]) -> dict[str, str]:
-    """The socket of each slot, by name. Some boards say it of filled slots alone, and letter all channels through.
+    """The socket of each slot, by its id. Some boards say it of filled slots alone, and letter all channels through.
 
     Then an empty slot is of the socket whose letters stand around its own, where those are as many for each.
     """
-    owners = {dimm.slot: dimm.socket for dimm in slots}
+    owners = {dimm.id: dimm.socket for dimm in slots}
     sockets = sorted({dimm.socket for dimm in slots if dimm.socket})
     letters = sorted({dimm.channel for dimm in slots if dimm.channel})
     if not sockets or all(owners.values()) or len(letters) % len(sockets):
@@ -155,7 +155,7 @@ def _find_owners(slots: Sequence[Dimm]) -> dict[str, str]:
     by_letter = {letter: sockets[number // share] for number, letter in enumerate(letters)}
     if any(dimm.socket and by_letter.get(dimm.channel, dimm.socket) != dimm.socket for dimm in slots):
         return owners
-    return {dimm.slot: dimm.socket or by_letter.get(dimm.channel, "") for dimm in slots}
+    return {dimm.id: dimm.socket or by_letter.get(dimm.channel, "") for dimm in slots}
 
 
 def _counts(dimms: list[Dimm], field: str) -> dict[str, int]:
