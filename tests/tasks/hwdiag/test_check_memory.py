@@ -136,6 +136,8 @@ def test_channels(filled: str, codes: list[str]) -> None:
         ("ABEF", ["socket 1", "socket 2"]),
         ("ABEFGH", ["socket 1"]),
         ("ABCDEFGH", []),
+        # Whether four or all eight are the one processor's, nobody says.
+        ("AB", []),
     ],
 )
 def test_a_board_that_names_the_socket_of_filled_slots_alone(filled: str, part: list[str]) -> None:

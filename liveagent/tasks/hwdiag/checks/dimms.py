@@ -144,12 +144,13 @@ def _find_channels(slots: Sequence[Dimm]) -> Iterator[Finding]:
 def _find_owners(slots: Sequence[Dimm]) -> dict[str, str]:
     """The socket of each slot, by its id. Some boards say it of filled slots alone, and letter all channels through.
 
-    Then an empty slot is of the socket whose letters stand around its own, where those are as many for each.
+    Then an empty slot is of the socket whose letters stand around its own, where those are as many for each. Where one
+    socket alone has modules nobody knows how many letters are its own.
     """
     owners = {dimm.id: dimm.socket for dimm in slots}
     sockets = sorted({dimm.socket for dimm in slots if dimm.socket})
     letters = sorted({dimm.channel for dimm in slots if dimm.channel})
-    if not sockets or all(owners.values()) or len(letters) % len(sockets):
+    if len(sockets) < 2 or all(owners.values()) or len(letters) % len(sockets):
         return owners
     share = len(letters) // len(sockets)
     by_letter = {letter: sockets[number // share] for number, letter in enumerate(letters)}
