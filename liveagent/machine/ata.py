@@ -12,6 +12,8 @@ from liveagent.machine.disks import Disk
 from liveagent.machine.nameplate import clean, clean_serial
 from liveagent.machine.question import Questions
 
+# One that a drive can have, and no part of a longer one: what answers garbage may print thousands of digits.
+NUMBER = r"(?<![0-9])([0-9]{1,18})(?![0-9])"
 # What a drive has that says nothing else (ACS-3, IDENTIFY DEVICE word 106).
 SECTOR_SIZE = 512
 # SPROG of SANITIZE STATUS EXT counts to 65536.
@@ -125,7 +127,7 @@ def parse_identify(text: str) -> AtaFacts | None:
         firmware=clean(_find(r"Firmware Revision:(.*)", text)),
         rotation=_parse_rotation(text),
         sectors=_parse_sectors(text),
-        sector_size=int(_find(r"Logical(?:/Physical)? +Sector size: +(\d+) bytes", text) or SECTOR_SIZE),
+        sector_size=int(_find(rf"Logical(?:/Physical)? +Sector size: +{NUMBER} bytes", text) or SECTOR_SIZE),
         security=parse_security(text),
         sanitize=frozenset(
             action for name, action in SANITIZE_ACTIONS.items() if name in features and SANITIZE in features
@@ -160,12 +162,12 @@ def _parse_rotation(text: str) -> int | None:
     rate = _find(r"Nominal Media Rotation Rate:(.*)", text)
     if rate == "Solid State Device":
         return 0
-    return int(rate) if rate.isdigit() and int(rate) > 0 else None
+    return int(rate) or None if re.fullmatch(NUMBER, rate) else None
 
 
 def _parse_sectors(text: str) -> int | None:
     """LBA48 before LBA, which ends at 128 GiB."""
-    counts = [int(_find(rf"{kind} +user addressable sectors: *(\d+)", text) or 0) for kind in ("LBA48", "LBA")]
+    counts = [int(_find(rf"{kind} +user addressable sectors: *{NUMBER}", text) or 0) for kind in ("LBA48", "LBA")]
     return next((count for count in counts if count > 1), None)
 
 
@@ -206,7 +208,7 @@ def parse_security(text: str) -> AtaSecurity:
     )
 
 
-_ERASE_TIMES = re.compile(r"(\d+)\s*min for (ENHANCED )?SECURITY ERASE UNIT")
+_ERASE_TIMES = re.compile(rf"{NUMBER}\s*min for (ENHANCED )?SECURITY ERASE UNIT")
 
 
 def parse_sanitize_status(text: str) -> AtaSanitizeStatus | None:
@@ -218,7 +220,7 @@ def parse_sanitize_status(text: str) -> AtaSanitizeStatus | None:
     if not states or (states[-1] != "SD3" and is_refused(text)):
         return None
     state = _STATES[states[-1]]
-    progress = re.search(r"Progress:\s*(0x[0-9a-fA-F]+)", text)
+    progress = re.search(r"Progress:\s*(0x[0-9a-fA-F]{1,8})\b", text)
     completed = states[-1] == "SD4" or "Last Sanitize Operation Completed Without Error" in text
     is_running = state is AtaSanitizeState.RUNNING
     return AtaSanitizeStatus(
@@ -230,7 +232,7 @@ def parse_sanitize_status(text: str) -> AtaSanitizeStatus | None:
 
 def parse_max_sectors(text: str) -> tuple[int, int] | None:
     """`hdparm -N`: the sectors that can be reached, and those that could be. None where the numbers make no sense."""
-    pattern = r"max sectors\s*=\s*(\d+)/(\d+), (?:HPA is|ACCESSIBLE MAX ADDRESS) (?:enabled|disabled)"
+    pattern = rf"max sectors\s*=\s*{NUMBER}/{NUMBER}, (?:HPA is|ACCESSIBLE MAX ADDRESS) (?:enabled|disabled)"
     match = re.search(pattern, text)
     if not match or is_refused(text):
         return None
@@ -240,7 +242,7 @@ def parse_max_sectors(text: str) -> tuple[int, int] | None:
 
 def parse_dco(text: str) -> int | None:
     """`hdparm --dco-identify`: the sectors that the drive has at most; None where it does not say."""
-    match = re.search(r"Real max sectors:\s*(\d+)", text)
+    match = re.search(rf"Real max sectors:\s*{NUMBER}", text)
     if not match or "DCO Checksum FAILED" in text or is_refused(text):
         return None
     return int(match.group(1)) if int(match.group(1)) > 1 else None

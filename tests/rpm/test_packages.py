@@ -29,7 +29,7 @@ PLAIN = "/usr/bin/python3"
 # Which package of EL holds a tool that a task names.
 PACKAGES = {
     "blkid": "util-linux", "dd": "coreutils", "dmidecode": "dmidecode", "dmsetup": "device-mapper",
-    "ethtool": "ethtool", "hdparm": "hdparm", "ipmitool": "ipmitool", "lspci": "pciutils", "mdadm": "mdadm",
+    "ethtool": "ethtool", "hdparm": "hdparm", "ipmitool": "ipmitool", "mdadm": "mdadm",
     "nvme": "nvme-cli", "partx": "util-linux", "sg_logs": "sg3_utils", "sg_sanitize": "sg3_utils",
     "smartctl": "smartmontools",
 }  # fmt: skip

@@ -14,7 +14,7 @@ class Hwdiag(Task):
     name = "hwdiag"
     summary = "look at every part: what it is, what is wrong with it, how it differs from what it should be"
     Options = HwdiagOptions
-    tools = ("smartctl", "nvme", "sg_logs", "dmidecode", "ipmitool", "ethtool", "lspci")
+    tools = ("smartctl", "nvme", "sg_logs", "dmidecode", "ipmitool", "ethtool")
     # A long self-test of a large disk takes two days; without one, a minute or two are enough.
     limit = 4 * 24 * 3600.0
 
