@@ -134,7 +134,8 @@ def test_a_terminal_that_is_closed_ends_a_run_of_its_own(server: Server) -> None
     """Nobody else is there to end it: it is cancelled, and what it began is put away and on record."""
     master, slave = os.openpty()
     begun = subprocess.Popen(
-        server.argv("run", "tidy"),
+        # A suite that was started with nohup ignores it, and hands that on: such a run goes on, as is meant then.
+        ["env", "--default-signal=HUP", *server.argv("run", "tidy")],
         env=server.environment,
         stdin=slave,
         stdout=slave,
@@ -149,7 +150,7 @@ def test_a_terminal_that_is_closed_ends_a_run_of_its_own(server: Server) -> None
     # As a terminal does: the line is gone, and who leads the session is told.
     os.close(master)
     begun.send_signal(signal.SIGHUP)
-    assert begun.wait(60) == 130
+    assert begun.wait(180) == 130
     result = json.loads(server.command("report", "--json").stdout)
     assert result["tasks"][0]["verdict"] == "cancelled" and "put away" in result["summary"]
 
