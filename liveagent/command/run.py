@@ -239,7 +239,7 @@ def parse_extra(extra: Sequence[str], names: Sequence[str], registry: Registry) 
             near = suggest(f"--{word}", sorted(every.union(OWN_OPTIONS)))
             message = f"--{word}: no such option{near}; `liveagent run {','.join(names)} --help` lists them"
             faults.append(Fault("plan.option.unknown", BY_HAND, message))
-        if value is None and owners and not _is_flag(registry, owners, name):
+        if value is None and not _is_flag(registry, owners, name):
             faults.append(Fault("plan.option.value", BY_HAND, f"--{word} needs a value"))
             continue
         if value == "":
