@@ -48,12 +48,13 @@ def make_delivery(settings: AgentSettings) -> Delivery:
 
 @dataclasses.dataclass(frozen=True)
 class Ended:
-    """A run that ended: its result, the sinks still open, and what the spool had to say."""
+    """A run that ended: its result, the open sinks, what the spool had to say, and whether its lock stays held."""
 
     result: Result
     sinks: Sinks
     last: int
     trouble: str
+    kept: bool = False
 
     def drain(self, seconds: float) -> list[str]:
         """Wait for delivery; what is undelivered then, in words."""
@@ -95,6 +96,7 @@ class Session:
         if any(finding.code == "task.stuck" for task in ended.result.tasks for finding in task.findings):
             # It may still be writing: nothing else starts beside it as long as this process lives.
             keep()
+            ended = dataclasses.replace(ended, kept=True)
         heap.give_back()
         return ended
 

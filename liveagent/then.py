@@ -35,6 +35,9 @@ def conclude(
         say(f"{then} is not done: the run was cancelled")
         drain()
         return
+    if ended.kept:  # A task could not be ended: the run's own lock is still on, and nothing can have begun.
+        _leave(host, plan, say, drain, cancel)
+        return
     try:
         with Lock(places.runtime).held(run, f"{plan.word}, then {then}", places.runs / run):
             _leave(host, plan, say, drain, cancel)

@@ -37,12 +37,12 @@ class Site:
         program.chmod(0o755)
         self._host = Host(environment={"PATH": f"{program.parent}:/usr/bin:/bin"})
 
-    def conclude(self, then: str, drain: Callable[[], list[str]], erases: bool = False) -> str:
+    def conclude(self, then: str, drain: Callable[[], list[str]], erases: bool = False, kept: bool = False) -> str:
         """What the machine was told in the end."""
         steps = (Step(Wipe(), NoOptions()),) if erases else ()
         plan = Plan("hwdiag", steps, AgentSettings(then=then))
         result = Result(RUN, Verdict.PASS, "", "", "", "", {})
-        ended = Ended(result, Sinks(()), 1, "")
+        ended = Ended(result, Sinks(()), 1, "", kept)
         conclude(self._host, self.places, plan, ended, self.said.append, drain, self.cancel)
         return self.told.read_text().strip() if self.told.exists() else ""
 
@@ -74,6 +74,15 @@ def test_a_run_that_began_meanwhile_is_not_cut_off(site: Site) -> None:
     with Lock(site.places.runtime).held("other", "wipe", site.places.runs / "other"):
         assert site.conclude("poweroff", lambda: []) == ""
     assert len(site.said) == 1 and "poweroff is not done: run other (wipe)" in site.said[0]
+
+
+def test_a_run_that_keeps_its_lock_is_not_in_its_own_way(site: Site) -> None:
+    """A task that could not be ended leaves the lock with the process; the machine is rebooted all the same."""
+    with Lock(site.places.runtime).held(RUN, "hwdiag", site.places.runs / RUN) as keep:
+        keep()
+    assert site.conclude("reboot", lambda: [], kept=True) == "reboot" and site.said == ["reboot now"]
+    holder = Lock(site.places.runtime).holder()
+    assert holder and holder.run == RUN
 
 
 def test_who_cancels_while_it_waits_is_heard(site: Site) -> None:
