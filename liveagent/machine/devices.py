@@ -16,7 +16,7 @@ from liveagent.machine.look import Job, Look, Missing, Why, look_side_by_side
 from liveagent.machine.raid import describe_volume, probe_controllers
 from liveagent.machine.selftest import SelfTests, parse_nvme_tests, parse_scsi_tests
 from liveagent.machine.smart_nvme import NvmeHealth, parse_firmware_slots, parse_limits
-from liveagent.machine.smart_scsi import ScsiHealth, parse_non_medium
+from liveagent.machine.smart_scsi import ScsiHealth, parse_non_medium, parse_pending
 from liveagent.machine.smartctl import BadPage, Page, describe_status, parse_page
 from liveagent.machine.temperatures import Temperatures
 
@@ -170,7 +170,11 @@ def _ask_scsi(look: Look, device: Device) -> Device:
     tests = device.self_tests
     if tests is None:
         tests = parse_scsi_tests(look.text(part, ["sg_logs", "--page=0x10", device.path], success=None))
-    scsi = dataclasses.replace(device.scsi or ScsiHealth(), non_medium=non_medium)
+    scsi = device.scsi or ScsiHealth()
+    pending = scsi.pending
+    if pending is None:
+        pending = parse_pending(look.text(part, ["sg_logs", "--page=0x15,0x1", device.path], success=None))
+    scsi = dataclasses.replace(scsi, non_medium=non_medium, pending=pending)
     return dataclasses.replace(device, scsi=scsi, self_tests=tests)
 
 

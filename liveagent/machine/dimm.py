@@ -140,6 +140,18 @@ def parse_dimms(structures: Sequence[Structure]) -> tuple[Dimm, ...]:
     return tuple(found.values())
 
 
+def find_labelled(label: str, dimms: Sequence[Dimm]) -> Dimm | None:
+    """The module that the kernel's label of a place names; None where it does not name just one.
+
+    Firmware-first drivers put the bank before the slot, and a table of the board's names gives the slot alone. What a
+    driver makes of its own numbers (`CPU_SrcID#0_MC#0_Chan#1_DIMM#0`) names no slot: which it is differs by board.
+    """
+    named = [
+        dimm for dimm in dimms if dimm.size is not None and label in (dimm.id, dimm.slot, f"{dimm.bank} {dimm.slot}")
+    ]
+    return named[0] if len(named) == 1 else None
+
+
 def _make_dimm(device: Structure, identity: str, slot: str, socket: str, channel: str) -> Dimm:
     size = parse_size(device.fields.get("Size", ""))
     said = device if size else Structure(DEVICE, device.handle, "", {})  # of an empty slot nothing else is true

@@ -118,6 +118,15 @@ def _read_scan(page: Page) -> BackgroundScan | None:
 
 def parse_non_medium(text: str) -> int | None:
     """`sg_logs --page=0x6`: errors that are not the medium's; None where the drive has no such page."""
-    match = re.search(r"Non-medium error count = (\d+)", text)
-    count = int(match.group(1)) if match and len(match.group(1)) < 20 else None
+    return _parse_count(r"Non-medium error count =", text)
+
+
+def parse_pending(text: str) -> int | None:
+    """`sg_logs --page=0x15,0x1`: blocks that wait to be given up; None where the drive has no such page (SBC-4)."""
+    return _parse_count(r"Pending defect count:", text)
+
+
+def _parse_count(words: str, text: str) -> int | None:
+    match = re.search(rf"{words}\s{{1,8}}(\d{{1,19}})(?!\d)", text, re.ASCII)
+    count = int(match.group(1)) if match else None
     return count if count is not None and count < MOST else None

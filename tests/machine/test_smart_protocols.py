@@ -20,7 +20,7 @@ from liveagent.machine.smart_nvme import (
     parse_object,
     read_nvme,
 )
-from liveagent.machine.smart_scsi import ErrorCounters, parse_non_medium, read_scsi
+from liveagent.machine.smart_scsi import ErrorCounters, parse_non_medium, parse_pending, read_scsi
 from liveagent.machine.smartctl import Page
 from liveagent.machine.temperatures import Temperatures, parse_kelvin, read_temperatures
 from tests.machine.test_smartctl import read_devices
@@ -217,6 +217,29 @@ def test_errors_that_are_not_the_mediums(text: str, count: int | None) -> None:
     assert parse_non_medium(text) == count
 
 
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        # sg_logs 1.81 on pages with one defect, and with none.
+        (
+            "Pending defects page  [0x15,0x1]\n"
+            "  Pending defect count:   1  |     LBA            Accumulated power_on\n"
+            "-----------------------------|--------------------------hours---------\n"
+            "  Pending defect    1:          0xabcd                   4660\n",
+            1,
+        ),
+        ("Pending defects page  [0x15,0x1]\n  Pending defect count: 0\n", 0),
+        ("Pending defects page  [0x15,0x1]\n", None),
+        ("Pending defect count: 99999999999999999999", None),
+        ("sg_logs: failed, Illegal request", None),
+        ("", None),
+    ],
+)
+def test_blocks_that_wait(text: str, count: int | None) -> None:
+    """EL 9's smartctl does not read them."""
+    assert parse_pending(text) == count
+
+
 # ata_sct_status and ata_sct_temperature_history of a Seagate with release 7.3, cut to the temperatures.
 SCT: dict[str, Any] = {
     "ata_sct_status": {
@@ -254,6 +277,7 @@ def test_text_that_nvme_might_print_raises_nothing(text: str) -> None:
     parse_limits(text)
     parse_firmware_slots(text)
     parse_non_medium(text)
+    parse_pending(text)
 
 
 @given(st.dictionaries(st.sampled_from(["nvme0", "oacs", "wctemp", "edstt"]), st.integers() | st.text(max_size=4)))

@@ -231,6 +231,29 @@ def drive(state: State, says: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
+    ("models", "links", "slow"),
+    [
+        ("AA", [DriveLink(6 * 10**9, port=12 * 10**9), DriveLink(12 * 10**9, port=12 * 10**9)], [0]),
+        ("AA", [DriveLink(6 * 10**9), DriveLink(12 * 10**9)], [0]),
+        # Its port is of another adapter, and does all that it can.
+        ("AA", [DriveLink(6 * 10**9, port=6 * 10**9), DriveLink(12 * 10**9, port=12 * 10**9)], []),
+        ("AB", [DriveLink(6 * 10**9, port=12 * 10**9), DriveLink(12 * 10**9, port=12 * 10**9)], []),
+        ("AA", [DriveLink(6 * 10**9, port=12 * 10**9), DriveLink(6 * 10**9, port=12 * 10**9)], []),
+        ("AA", [DriveLink(None, port=12 * 10**9), DriveLink(12 * 10**9, port=12 * 10**9)], []),
+        ("AA", [None, DriveLink(12 * 10**9, port=12 * 10**9)], []),
+    ],
+)
+def test_a_sas_drive_linked_slower_than_its_like(models: str, links: list[DriveLink | None], slow: list[int]) -> None:
+    """No page says what the drive could do; another one of its model does."""
+    drives = tuple(
+        dataclasses.replace(HDD, name=f"sd{number}", model=model, transport=Transport.SAS, link=link)
+        for number, (model, link) in enumerate(zip(models, links))
+    )
+    found = [one.part for one in judge(Inventory(disks=drives)) if one.code == "disk.link.unlike"]
+    assert found == [drives[number].label for number in slow]
+
+
+@pytest.mark.parametrize(
     ("inventory", "expected"),
     [
         (card(), {}),

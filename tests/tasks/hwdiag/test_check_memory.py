@@ -10,7 +10,7 @@ import pytest
 
 from liveagent.events import Finding, Verdict
 from liveagent.machine.cpu import Cpu
-from liveagent.machine.dimm import Dimm, is_balanced
+from liveagent.machine.dimm import Dimm, find_labelled, is_balanced
 from liveagent.machine.dmidecode import parse_dmidecode
 from liveagent.machine.edac import ErrorCounts, MemoryController
 from liveagent.machine.inventory import Inventory
@@ -165,12 +165,17 @@ def test_a_board_that_names_the_socket_of_filled_slots_alone(filled: str, part: 
         # The module is named where the kernel knows it, and the controller's sum is not said again.
         (
             {"controllers": count(corrected=3), "errors": (ErrorCounts("mc0/dimm0 A1", 3, 0),)},
-            {"mc0/dimm0 A1": ["memory.ecc.corrected"]},
+            {"A1 S1": ["memory.ecc.corrected"]},
+        ),
+        # What the driver numbers itself is no slot that anybody could pull.
+        (
+            {"controllers": count(corrected=3), "errors": (ErrorCounts("mc0/dimm0 CPU_SrcID#0_MC#0_Chan#0", 3, 0),)},
+            {"mc0/dimm0 CPU_SrcID#0_MC#0_Chan#0": ["memory.ecc.corrected"]},
         ),
         # What belongs to no module is said all the same.
         (
             {"controllers": count(corrected=5, uncorrected=1), "errors": (ErrorCounts("mc0/dimm0 A1", 3, 0),)},
-            {"mc0/dimm0 A1": ["memory.ecc.corrected"], "mc0 F19h": ["memory.ecc.uncorrected", "memory.ecc.corrected"]},
+            {"A1 S1": ["memory.ecc.corrected"], "mc0 F19h": ["memory.ecc.uncorrected", "memory.ecc.corrected"]},
         ),
     ],
 )
@@ -179,6 +184,29 @@ def test_errors(changes: dict[str, Any], found: dict[str, list[str]]) -> None:
     for finding in find(MODULE, **changes):
         by_part.setdefault(finding.part, []).append(finding.code)
     assert by_part == found
+
+
+@pytest.mark.parametrize(
+    ("label", "slot"),
+    [
+        ("A1", ""),  # two of them
+        ("BANK 0 A1", "BANK 0"),
+        ("BANK 1 A1", "BANK 1"),
+        ("B1", "BANK 2"),
+        ("B2", ""),  # empty
+        ("CPU_SrcID#0_MC#0_Chan#0_DIMM#0", ""),
+        ("", ""),
+    ],
+)
+def test_the_kernels_label_names_one_module_or_none(label: str, slot: str) -> None:
+    dimms = [
+        dataclasses.replace(MODULE, id="BANK 0 A1", bank="BANK 0"),
+        dataclasses.replace(MODULE, id="BANK 1 A1", bank="BANK 1"),
+        make("B1", bank="BANK 2"),
+        FREE,
+    ]
+    found = find_labelled(label, dimms)
+    assert (found.bank if found else "") == slot
 
 
 def test_a_policy_may_bear_some_errors() -> None:

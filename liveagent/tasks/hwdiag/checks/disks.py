@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from liveagent.events import Finding, Verdict
 from liveagent.machine.device import Answer, Device
@@ -66,6 +66,13 @@ BELOW = Code(
     "the link is slower than the drive allows, and what its port allows is not known",
     "Serial ATA: both ends agree on the fastest that works",
 )
+UNLIKE = Code(
+    "disk.link.unlike",
+    Verdict.WARN,
+    "the link is slower than that of a drive of the same model, and its port allows more: reseat it, look at cable "
+    "and backplane",
+    "SPL: both ends agree on the fastest that works; no page of a SAS drive says what it is able to",
+)
 PATHS = Code(
     "disk.paths",
     Verdict.PASS,
@@ -111,6 +118,7 @@ def find(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
         yield from _find_answer(device)
         yield from _find_attachment(device)
         yield from _find_temperature(device, policy)
+    yield from _find_unlike(inventory.disks)
     virtual = [device.name for device in inventory.disks if is_virtual(device)]
     if virtual:
         yield VIRTUAL.found(" ".join(virtual), f"{len(virtual)} virtual disks: their health is the host's to know")
@@ -144,6 +152,21 @@ def _find_attachment(device: Device) -> Iterator[Finding]:
         yield PATHS.found(device.label, f"seen as {', '.join(device.paths)}", paths=list(device.paths))
 
 
+def _find_unlike(disks: Sequence[Device]) -> Iterator[Finding]:
+    """SAS drives that are linked slower than their like."""
+    fastest: dict[str, int] = {}
+    linked = [(one, one.link.speed, one.link.port) for one in disks if one.transport is Transport.SAS and one.link]
+    for device, speed, _ in linked:
+        fastest[device.model] = max(fastest.get(device.model, 0), speed or 0)
+    for device, speed, port in linked:
+        best = fastest[device.model]
+        if device.model and speed and speed < best and (port is None or speed < port):
+            summary = f"linked at {speed / 1e9:g} Gb/s, others of its model at {best / 1e9:g}"
+            yield UNLIKE.found(
+                device.label, f"{summary}: reseat it, look at cable and backplane", speed=speed, like=best
+            )
+
+
 def _find_temperature(device: Device, policy: Policy) -> Iterator[Finding]:
     warm = device.temperatures
     if not warm or warm.now is None:
@@ -160,5 +183,8 @@ def _find_temperature(device: Device, policy: Policy) -> Iterator[Finding]:
 
 
 CHECKS = (
-    Check((SILENT, GARBLED, REFUSED, NO_SMART, VIRTUAL, SMART_OFF, READ_ONLY, LINK, BELOW, PATHS, HOT, TOO_HOT), find),
+    Check(
+        (SILENT, GARBLED, REFUSED, NO_SMART, VIRTUAL, SMART_OFF, READ_ONLY, LINK, BELOW, UNLIKE, PATHS, HOT, TOO_HOT),
+        find,
+    ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from liveagent.events import Finding, Verdict
+from liveagent.machine.dimm import find_labelled
 from liveagent.machine.inventory import Inventory
 from liveagent.machine.memory import Memory
 from liveagent.report.lines import render_memory
@@ -96,13 +97,17 @@ def _find_errors(memory: Memory, policy: Policy) -> Iterator[Finding]:
             max(controller.uncorrected - placed[1], controller.unplaced_uncorrected, 0),
         )
     least = policy.limit(CORRECTED)
-    for part, (corrected, uncorrected) in counts.items():
+    for place, (corrected, uncorrected) in counts.items():
+        name, _, label = place.partition(" ")
+        dimm = find_labelled(label, memory.dimms) if "/" in name else None
+        part = f"{dimm.slot} {dimm.serial}".strip() if dimm else place
+        seen = {"counted_by": place} if dimm else {}
         if uncorrected:
             summary = f"{uncorrected} uncorrected errors since boot; replace the module"
-            yield UNCORRECTED.found(part, summary, uncorrected=uncorrected)
+            yield UNCORRECTED.found(part, summary, uncorrected=uncorrected, **seen)
         if corrected and corrected >= least:
             summary = f"{corrected} corrected errors since boot; watch the module, or replace it"
-            yield CORRECTABLE.found(part, summary, corrected=corrected, threshold=least)
+            yield CORRECTABLE.found(part, summary, corrected=corrected, threshold=least, **seen)
 
 
 CHECKS = (Check((*DIMM_CODES, MISSING, UNCORRECTED, CORRECTABLE, ECC_OFF, NO_ECC), find),)
