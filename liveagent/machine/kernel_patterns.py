@@ -160,6 +160,7 @@ _NETWORK = (
     _pattern(
         "kernel.nic.module",
         rf"{_PCI}(?: \S+)?: .*(?:unsupported S?Q?SFP\S* (?:or QSFP )?module|Unqualified SFP\+ module)",
+        rf"mlx5_core {_PCI}: Port module event\[error\]: module \d+, (.{{1,60}})",
     ),
 )
 _SYSTEM = (
