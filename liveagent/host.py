@@ -31,7 +31,7 @@ from pathlib import Path
 from liveagent.child import step_back
 from liveagent.paths import walk
 from liveagent.process import How, Process
-from liveagent.stream import OnLine, Stream, until_it_raises
+from liveagent.stream import OUTPUT_LIMIT, OnLine, Stream, until_it_raises
 
 log = logging.getLogger(__name__)
 
@@ -262,6 +262,7 @@ class Host:
         *,
         timeout: float,
         success: Sequence[int] | None = (0,),
+        keep: int = OUTPUT_LIMIT,
         input: str | None = None,
         on_line: OnLine | None = None,
         on_error: OnLine | None = None,
@@ -270,17 +271,17 @@ class Host:
     ) -> Completed:
         """Run a command in a process group of its own, with an environment built from nothing and stdin closed.
 
-        `success` are the exit statuses that are not an error; None takes every one. `on_line` is given each
-        line of stdout and stderr as it comes (without its end); `on_error` takes those of stderr instead. Whatever
-        the command started and left running is ended when it ends, when `timeout` (seconds) is over, and when the
-        run is cancelled.
+        `success` are the exit statuses that are not an error; None takes every one. Of stdout and of stderr the first
+        `keep` bytes are returned. `on_line` is given each line of both as it comes (without its end); `on_error` takes
+        those of stderr instead. Whatever the command started and left running is ended when it ends, when `timeout`
+        (seconds) is over, and when the run is cancelled.
         """
         if self.cancel.is_set():
             raise Cancelled("cancelled")
         mark = os.urandom(8).hex()
         environment = {**ENVIRONMENT, **self.environment, **(environment or {}), MARK: mark}
         listener, other = (until_it_raises(one) if one else None for one in (on_line, on_error))
-        stdout, stderr = Stream(listener), Stream(other or listener)
+        stdout, stderr = Stream(listener, keep), Stream(other or listener, keep)
         shown = make_command_line(argv, secret)
         started = time.monotonic()
         child = _start(argv, environment, has_input=input is not None)

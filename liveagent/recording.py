@@ -30,7 +30,7 @@ from liveagent.host import (
     make_command_line,
 )
 from liveagent.paths import walk
-from liveagent.stream import OnLine, Stream
+from liveagent.stream import OUTPUT_LIMIT, OnLine, Stream
 
 Scrub = Callable[[str], str]
 
@@ -100,6 +100,7 @@ class Recorder(Host):
         *,
         timeout: float,
         success: Sequence[int] | None = (0,),
+        keep: int = OUTPUT_LIMIT,
         input: str | None = None,
         on_line: OnLine | None = None,
         on_error: OnLine | None = None,
@@ -225,6 +226,7 @@ class Replay(Host):
         *,
         timeout: float,
         success: Sequence[int] | None = (0,),
+        keep: int = OUTPUT_LIMIT,
         input: str | None = None,
         on_line: OnLine | None = None,
         on_error: OnLine | None = None,

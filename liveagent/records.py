@@ -15,7 +15,7 @@ from liveagent.lock import Holder, Lock
 from liveagent.places import Places
 from liveagent.report import undelivered
 from liveagent.report.record import EVENTS, Reader, read_events, read_last
-from liveagent.report.troubles import list_disks, only_mapping
+from liveagent.report.troubles import list_disks, list_runs, only_mapping
 
 # A page of events: enough that a long record is read in a few, and small enough that none holds anybody up.
 PAGE = 1000
@@ -181,6 +181,8 @@ def _make_row(run: str, tasks: str, verdict: str, summary: str, disks: Sequence[
 
 def _name_disks(task: Mapping[str, Any]) -> Iterator[str]:
     """By serial, else by path; not those that were left out or held back."""
-    for disk in list_disks(task):
-        if disk["verdict"] not in (Verdict.SKIPPED.value, Verdict.REFUSED.value):
-            yield str(disk.get("serial") or disk.get("path") or disk.get("name"))
+    named = [(disk, disk.get("serial") or disk.get("path") or disk.get("name")) for disk in list_disks(task)]
+    named += [(run, run.get("disk")) for run in list_runs(task)]
+    for row, name in named:
+        if name and row.get("verdict") not in (Verdict.SKIPPED.value, Verdict.REFUSED.value):
+            yield str(name)

@@ -9,6 +9,7 @@ from typing import Callable
 # What is kept of one command's output; a tool that prints more than this is not read for its text.
 OUTPUT_LIMIT = 16 * 1024 * 1024
 LINE_LIMIT = 64 * 1024
+WORD_LIMIT = 4 * 1024
 # How often a line that draws over itself (a bar, a count) is told while it has no end yet, in seconds.
 REDRAW = 10.0
 
@@ -64,9 +65,10 @@ def is_drawn(line: bytes | bytearray) -> bool:
 
 
 class Stream:
-    """What was read of one pipe: kept up to a limit, and cut into lines for whoever listens. `taken` counts bytes."""
+    """What was read of one pipe: the first `keep` bytes, and lines for whoever listens. `taken` counts bytes."""
 
-    def __init__(self, on_line: OnLine | None) -> None:
+    def __init__(self, on_line: OnLine | None, keep: int = OUTPUT_LIMIT) -> None:
+        self._keep = keep
         self.kept = bytearray()
         self.taken = 0
         self.truncated = False
@@ -76,7 +78,7 @@ class Stream:
 
     def take(self, data: bytes) -> None:
         self.taken += len(data)
-        room = OUTPUT_LIMIT - len(self.kept)
+        room = self._keep - len(self.kept)
         self.kept += data[:room]
         self.truncated = self.truncated or len(data) > room
         if self._on_line is None:
@@ -89,8 +91,10 @@ class Stream:
         if self._line and is_drawn(self._line):
             self._redraw()
         if len(self._line) > LINE_LIMIT:
-            self._tell(bytes(self._line))
-            self._line.clear()
+            # Between words, so that one that has to be hidden stands in one piece.
+            cut = max(self._line.rfind(space, -WORD_LIMIT) for space in (b" ", b"\t")) + 1 or len(self._line)
+            self._tell(bytes(self._line[:cut]))
+            del self._line[:cut]
 
     def _redraw(self) -> None:
         """Shorten a line that draws over itself to what is to be seen of it, and tell it now and then."""

@@ -325,6 +325,26 @@ def test_a_stream_without_end_is_bounded() -> None:
     assert peak < 4 * OUTPUT_LIMIT
 
 
+def test_what_nobody_reads_is_not_kept() -> None:
+    """Whoever hears each line may have it at no cost."""
+    heard: list[str] = []
+    done = Host().run(sh("seq 100000"), timeout=LONG, on_line=heard.append, keep=0)
+    assert done.stdout == "" and done.truncated
+    assert len(heard) == 100_000 and heard[-1] == "100000"
+
+
+def test_a_word_is_not_cut_in_two() -> None:
+    """One line without end is told in pieces; what must be hidden is found only in one of them."""
+    heard: list[str] = []
+    stream = Stream(heard.append)
+    word = "geheim" * 10
+    for _ in range(LINE_LIMIT // len(word) * 3):
+        stream.take(f"{word} ".encode())
+    stream.end()
+    assert len(heard) > 2
+    assert {piece for line in heard for piece in line.split()} == {word}
+
+
 def test_stream_cuts_lines_wherever_the_reads_fall() -> None:
     """The same lines come out however the pipe was read."""
     text = "eins\nzwei\r\n\ndrei ✓\nende".encode()

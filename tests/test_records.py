@@ -44,6 +44,26 @@ def test_a_run_that_has_just_been_taken_is_the_newest(tmp_path: Path) -> None:
         assert disk.find("") == RUNS[1]
 
 
+def test_history_names_the_disks_of_scripts_as_well(tmp_path: Path) -> None:
+    """By the same names as those of a wipe; what was left out was not at work."""
+    places = Places(tmp_path / "state", tmp_path / "run")
+    directory = places.runs / RUNS[0]
+    directory.mkdir(parents=True)
+    disks = [{"name": "sda", "serial": "ZA1", "verdict": "pass"}, {"name": "sdb", "serial": "", "verdict": "refused"}]
+    runs = [
+        {"disk": "ZA2", "verdict": "fail"},
+        {"disk": "/dev/sdd", "verdict": "pass"},
+        {"disk": "ZA3", "verdict": "skipped"},
+        {"disk": "", "verdict": "pass"},  # of an interface, or the only one
+        {"verdict": "pass"},
+    ]
+    tasks = [{"task": "wipe", "data": {"disks": disks}}, {"task": "mine", "data": {"runs": runs}}]
+    result = {"tasks": tasks, "verdict": "fail", "summary": "one failed"}
+    (directory / "result.json").write_text(json.dumps(result))
+    [row] = Disk(places).history()
+    assert row["disks"] == ["ZA1", "ZA2", "/dev/sdd"]
+
+
 def test_status_says_which_disks_and_who_asked(tmp_path: Path) -> None:
     """By serial, as everywhere else; and whether the boot or somebody wants it."""
     events = [

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from liveagent.report.troubles import GOOD, only_mapping, only_mappings
+from liveagent.report.troubles import GOOD, list_runs, only_mapping, only_mappings
 
 NOT_MEASURED = "not measured"
 # A column of names that are one word, and a gap.
@@ -36,7 +36,7 @@ def list_not_measured(task: Mapping[str, Any]) -> list[str]:
 
 def list_output(task: Mapping[str, Any]) -> list[str]:
     """The last lines of what the task's commands printed, with the part before them where there were several."""
-    runs = only_mappings(only_mapping(task.get("data")).get("runs"))
+    runs = list_runs(task)
     found = []
     for run in runs:
         part = f"{run.get('part')}: " if len(runs) > 1 else ""

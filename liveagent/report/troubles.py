@@ -89,6 +89,11 @@ def list_disks(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [disk for disk in _disks(task) if isinstance(disk.get("verdict"), str) and disk["verdict"] in _RANK]
 
 
+def list_runs(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What became of each run of a script."""
+    return only_mappings(only_mapping(task.get("data")).get("runs"))
+
+
 def only_mapping(value: object) -> Mapping[str, Any]:
     """Of a document that others filled: the object that should be there, or an empty one."""
     return value if isinstance(value, Mapping) else {}

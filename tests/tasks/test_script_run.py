@@ -500,6 +500,7 @@ def test_one_run_a_disk(bench: Bench, make_loop: MakeLoop) -> None:
     rows = {one["part"]: one for one in outcome.data["runs"]}
     assert outcome.verdict is Verdict.FAIL and outcome.summary == "2 runs: 1 fail, 1 pass"
     assert [rows[name]["verdict"] for name in names] == ["pass", "fail"]
+    assert [rows[name]["disk"] for name in names] == [good, bad]
     assert bench.kept("stdout", names[0]) == f"on {good}\n"
     started = [subject for type, _, subject in bench.heard.events if type is Type.STEP_STARTED]
     finished = [subject for type, _, subject in bench.heard.events if type is Type.STEP_FINISHED]

@@ -97,6 +97,7 @@ class Sitting:
             [str(self.context.host.locate(self.path)), *arguments],
             timeout=self.limit,
             success=None,
+            keep=0,  # each line is kept as it comes, and there may be a run for each of sixty disks
             on_line=lambda line: hear(line, "stdout"),
             on_error=lambda line: hear(line, "stderr"),
             secret=secrets,
@@ -132,7 +133,7 @@ class Sitting:
         words = [judgement.words]
         if completed.left:
             words.append(f"{completed.left} process{'es' if completed.left > 1 else ''} that it left running ended")
-        if kept.cut or completed.truncated:
+        if kept.cut:
             words.append("printed more than is kept")
         results = self._hide(name_results(self.header.results, said.results))
         verdict = worst([judgement.verdict, *self.verdicts])
@@ -221,6 +222,7 @@ def make_row(target: Target, verdict: Verdict, summary: str) -> dict[str, JSON]:
     return {
         "part": target.part,
         "label": target.label,
+        "disk": (target.disk.serial or target.disk.path) if target.disk else "",
         "verdict": verdict.value,
         "summary": summary,
         "status": None,
