@@ -104,6 +104,7 @@ def ask_device(look: Look, device: Device, controller: str = "", is_hidden: bool
     device = add_page(device, page)
     if device.answer is Answer.NONE:
         look.note(part, Why.ABSENT, "the drive tells nothing of its health")
+    _note_wear(look, device)
     if controller:
         return _ask_nvme(look, device, controller)
     return _ask_scsi(look, device) if page.protocol == "SCSI" and device.health else device
@@ -138,7 +139,16 @@ def probe_hidden(look: Look, target: Target) -> Device | None:
             return dataclasses.replace(_lose_hidden(target), answer=answer)
         look.missing.clear()  # an empty place is nothing that was not measured
         return None
-    return add_page(make_hidden(target, page), page)
+    device = add_page(make_hidden(target, page), page)
+    _note_wear(look, device)
+    return device
+
+
+def _note_wear(look: Look, device: Device) -> None:
+    """Makers of SATA drives count it each in their own attribute: of most it cannot be read, and nobody looked."""
+    if device.kind == "ssd" and device.health and device.health.percentage_used is None:
+        part = f"disks.{device.name}.health.percentage_used"
+        look.note(part, Why.NOT_UNDERSTOOD, "the drive tells its wear in no attribute or page that is known")
 
 
 def _ask_nvme(look: Look, device: Device, controller: str) -> Device:

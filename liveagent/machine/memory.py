@@ -79,6 +79,10 @@ def probe_memory(look: Look) -> Memory:
     memory = make_memory(structures, parse_meminfo(look.host.read_or("/proc/meminfo")), *probe_errors(look))
     if (text or not has_tables) and not memory.dimms:
         look.note("memory.dimms", Why.ABSENT, "the firmware describes no memory modules")
+    nameless = [dimm.slot for dimm in memory.dimms if not dimm.channel]
+    if len(memory.dimms) > 1 and nameless:
+        words = f"the names of slots tell no channel ({nameless[0]}): a channel without a module was not looked for"
+        look.note("memory.channels", Why.NOT_UNDERSTOOD, words)
     for device in structures:
         # SMBIOS has a value for it; a slot like this may hold a module.
         if device.type == DEVICE and device.fields.get("Size") == "Unknown":

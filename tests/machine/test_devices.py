@@ -136,6 +136,26 @@ def test_answers_that_are_none(
 
 
 @pytest.mark.corpus
+@pytest.mark.parametrize(
+    ("name", "spins", "used", "noted"),
+    [
+        ("exporter-samsung-mz7wd240hafv-00003-22.json", "0", 10, []),
+        ("exporter-sat-phison-driven-ssds-kingston-skc400s371t-sda.json", "0", None, [Why.NOT_UNDERSTOOD]),
+        ("exporter-sat-seagate-constellation-es.3-st2000nm0033-9zm175-sde.json", "1", None, []),
+    ],
+)
+def test_wear_that_nobody_can_read_is_said(
+    tmp_path: Path, corpus: Path, name: str, spins: str, used: int | None, noted: list[Why]
+) -> None:
+    """A solid-state drive whose maker counts it in a way of his own was not found unworn; a disk has none."""
+    add_disk(tmp_path, "sda", 1, **{"queue/rotational": spins})
+    look = Look(Bench(tmp_path, answer_only({"/dev/sda": read(corpus, name)})))  # type: ignore[arg-type]
+    (device,) = probe_devices(look)
+    assert device.health and device.health.percentage_used == used
+    assert [note.why for note in look.missing if note.part == "disks.sda.health.percentage_used"] == noted
+
+
+@pytest.mark.corpus
 def test_what_the_kernel_and_the_drive_say(tmp_path: Path, healthy: str) -> None:
     """One row: flat names for expectations, the id that outlives a reboot, both ends of the link."""
     enclosure = tmp_path / "sys/devices/pci0000:00/0000:00:18.0/enclosure/6:0:0:0"

@@ -113,6 +113,12 @@ def test_without_a_driver_errors_are_not_zero(tmp_path: Path) -> None:
 
 SLOT = "Handle 0x0001, DMI type 17, 40 bytes\nMemory Device\n\tSize: {}\n\tLocator: A1\n"
 
+PROLIANT = "".join(
+    f"Handle 0x000{number}, DMI type 17, 40 bytes\nMemory Device\n\tSize: No Module Installed\n"
+    f"\tLocator: PROC 1 DIMM {number}\n\n"
+    for number in (1, 2)
+)
+
 
 @pytest.mark.parametrize(
     ("reply", "part", "why"),
@@ -122,6 +128,8 @@ SLOT = "Handle 0x0001, DMI type 17, 40 bytes\nMemory Device\n\tSize: {}\n\tLocat
         (Reply("# dmidecode 3.4\n# No SMBIOS nor DMI entry point found, sorry.\n"), "memory.dimms", Why.ABSENT),
         (Reply(SLOT.format("Unknown")), "memory.dimms.A1", Why.NOT_UNDERSTOOD),
         (Reply(SLOT.format("No Module Installed")), "memory.ecc", Why.NO_DRIVER),
+        # HPE's names of slots count through all channels.
+        (Reply(PROLIANT), "memory.channels", Why.NOT_UNDERSTOOD),
         (Reply(raised="CommandTimedOut"), "memory.dimms", Why.NO_ANSWER),
         (Reply(raised="CommandNotFound"), "memory.dimms", Why.NO_TOOL),
     ],
