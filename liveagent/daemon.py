@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import threading
@@ -49,6 +50,8 @@ SETTLE = 60.0
 ADOPT_EVERY = 10.0
 # With the grace of a task and this, the service still ends before systemd's TimeoutStopSec of 90 s.
 STOP_DRAIN = 15.0
+# Beside the lock: the first virtual terminal shows a run, and has no login prompt.
+SCREEN = "screen"
 
 
 class Daemon:
@@ -167,6 +170,7 @@ class Daemon:
 
     def _take(self, plan: Plan, request: Request, machine: Machine, note: Callable[[str, Path], None]) -> Ended | None:
         """Carry a plan out here; None where it was not taken. What is noted is on disk before the first event."""
+        self._take_screen()
         if plan.faults:
             self._say_faults(plan)
         if plan.faults or not plan.is_destructive:
@@ -202,6 +206,15 @@ class Daemon:
             self._underway.clear()
             return ended
         return None
+
+    def _take_screen(self) -> None:
+        """Have no login prompt on the terminal that the run is drawn on; the image's unit for it looks for this file.
+
+        It stands until the next boot: the verdict is to be read when everybody has gone.
+        """
+        if self._consoles.screens:
+            with contextlib.suppress(OSError):
+                (self._places.runtime / SCREEN).touch()
 
     def _hold_logins(self) -> bool:
         """Have logins on consoles wait for the end of the countdown; False where they have waited too long already."""

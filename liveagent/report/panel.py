@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Each time the whole of it: the kernel and a getty write over it as well.
 REDRAW = 1.0
 HINT = "Alt+F2 is for logging in; `liveagent cancel` there stops the run"
+OVER = "Alt+F2 is for logging in"
 SAID = 100
 
 
@@ -97,5 +98,5 @@ class Drawing:
             columns, rows = tty.measure()
             # The last row and column stay free: there a console would wrap, or scroll.
             width, height = columns - 1, rows - 1
-            group = render(self._view, width, height, self._clock(), "" if self._view.verdict else HINT)
+            group = render(self._view, width, height, self._clock(), OVER if self._view.verdict else HINT)
             tty.show(f"{painter.paint(group, width, height, whole=True)}\x1b[{rows};1H")

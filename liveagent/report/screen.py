@@ -47,8 +47,13 @@ def render(view: View, width: int, height: int, now: float, hint: str = "") -> G
     """The screen: at most `height` lines of at most `width` columns. `now` is in seconds since the epoch."""
     head = _render_head(view, width, now) if view.run else [Text("the service looks at this machine …"), _rule(width)]
     foot = _render_foot(hint, width)[-height:]
-    room = max(0, height - len(head) - len(foot))
-    body = _render_end(view, width, room) if view.verdict else _render_running(view, width, room)
+    room = max(0, height - len(head))
+    if view.verdict:
+        body = _render_end(view, width, room)
+        # What came out of it is more than the hint.
+        foot = foot if len(body) + len(foot) <= room else []
+    else:
+        body = _render_running(view, width, max(0, room - len(foot)))
     lines = [*head, *body]
     if foot:
         lines = lines[: height - len(foot)]

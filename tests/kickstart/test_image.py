@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from liveagent.daemon import SCREEN
+from liveagent.places import RUNTIME
 from tests.keys import Key
 from tests.vm.names import KICKSTART
 
+TERMINAL = KICKSTART / "image/usr/lib/systemd/system/getty@tty1.service.d/10-liveagent-image.conf"
 ACCESS = KICKSTART / "image/usr/libexec/liveagent/image-access"
 CHECK = KICKSTART / "dracut/91liveagent-image/check-image.sh"
 NAMESPACE = "liveagent-build"
@@ -315,3 +318,7 @@ def test_what_is_no_hash_is_no_password(tmp_path: Path, hash: str) -> None:
     assert done.returncode == 1 and "is not the base64 of a password's hash" in done.stderr
     done = access(tmp_path, "image.rootpw=%%%")
     assert done.returncode == 1 and "is not the base64" in done.stderr
+
+
+def test_the_first_terminal_waits_for_what_the_service_writes() -> None:
+    assert f"ConditionPathExists=!{RUNTIME}/{SCREEN}\n" in TERMINAL.read_text()

@@ -23,7 +23,7 @@ from .contract import (
     task_of,
 )
 from .disks import Disk, count_traces, make_disk, make_file_system, pattern, read_evidence
-from .guest import Hardware
+from .guest import Guest, Hardware
 from .lab import Lab
 from .receiver import Event, Request
 
@@ -48,6 +48,7 @@ class Wiped:
     spooled: list[Event]
     events: list[Event]
     requests: list[Request]
+    logins: str
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +68,21 @@ def wiped(lab: Lab) -> Iterator[Wiped]:
         spooled, screen = read_spool(guest), guest.screen()
         (guest.folder / "screen.txt").write_text(screen)
         (guest.folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in spooled))
+        logins = see_logins(guest)
         seconds = start_to_first_task_event(guest, receiver.events)
         lab.note(f"wipe: unit start to the first task event {seconds:.2f} s")
         guest.power_off()
         lab.note(f"wipe: the whole cycle with power-off {guest.age():.1f} s")
-        yield Wiped(made, before, guest.console.text, screen, spooled, receiver.events, receiver.requests)
+        yield Wiped(made, before, guest.console.text, screen, spooled, receiver.events, receiver.requests, logins)
+
+
+def see_logins(guest: Guest) -> str:
+    """The first virtual terminal's login, and the second's once somebody has typed Alt+F2."""
+    before = guest.attempt("systemctl is-active getty@tty1.service").stdout
+    with guest.qmp() as qmp:
+        qmp.execute("send-key", {"keys": [{"type": "qcode", "data": key} for key in ("alt", "f2")]})
+    guest.attempt("timeout 60 sh -c 'until systemctl --quiet is-active getty@tty2.service; do sleep 0.2; done'")
+    return before + guest.attempt("systemctl is-active getty@tty2.service").stdout
 
 
 @pytest.mark.parametrize("serial", [serial for _, serial in TO_WIPE])
@@ -123,6 +134,11 @@ def test_machine_is_shown_on_both_consoles(wiped: Wiped) -> None:
     assert "10.77.0." in wiped.console
     # The screen has 25 rows, so only the end is still there.
     assert "REFUSED" in wiped.screen
+
+
+def test_the_screen_has_no_login_below_it(wiped: Wiped) -> None:
+    """What is typed at the first terminal goes nowhere unseen; the next one is for logging in."""
+    assert wiped.logins.split() == ["inactive", "active"]
 
 
 def test_console_shows_the_countdown(wiped: Wiped) -> None:

@@ -35,6 +35,12 @@ def test_who_logs_in_is_told(idle_guest: Guest) -> None:
         assert "`liveagent list` shows what can be done" in told
 
 
+def test_without_a_task_the_first_terminal_is_for_logging_in(idle_guest: Guest) -> None:
+    """A plain system: nothing is drawn there."""
+    assert idle_guest.run("systemctl is-active getty@tty1.service").strip() == "active"
+    assert "login:" in idle_guest.screen()
+
+
 def test_image_was_checked(idle_guest: Guest, lab: Lab) -> None:
     """Before anything of it was mounted, and the console says so."""
     assert f"liveagent: the image is the one that was meant (SHA-256 {lab.image.sha256})" in idle_guest.console.text
