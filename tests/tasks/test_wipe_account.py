@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from liveagent.tasks.wipe.account import Meter
+from liveagent.tasks.wipe.account import Ahead, Meter
 
 
 class Clock:
@@ -31,3 +31,23 @@ def test_signs_of_life_are_no_news() -> None:
         clock.now += 0.1
         meter.add(length)
     assert told == [(2, 10), (10, 10)] and meter.moved == clock.now
+
+
+def test_what_comes_after_a_step_is_counted_at_its_own_pace() -> None:
+    """Reading back samples is no overwriting: the disk has shown before how fast it reads places far apart."""
+    left: list[float | None] = []
+    clock = Clock()
+    ahead = Ahead(writes=1000, places=600)
+    for later in (lambda rate: ahead.seconds(rate, None), lambda rate: ahead.seconds(rate, 300.0)):
+        meter = Meter(1000, lambda done, total, rate, eta: left.append(eta), 0, later, clock)
+        clock.now += 5
+        meter.add(500)
+    # 500 bytes and 1,000 more at 100 a second; 600 at that as well, or at 300.
+    assert left == [5 + 10 + 6, 5 + 10 + 2]
+
+
+def test_reading_in_a_row_is_no_slower_than_writing() -> None:
+    """Of a disk that seeks, the pace of its samples says nothing of a read-back in full."""
+    assert Ahead(reads=1000).seconds(100.0, 10.0) == 10
+    assert Ahead(reads=1000).seconds(100.0, 1000.0) == 1
+    assert Ahead(reads=1000).seconds(100.0, None) == 10

@@ -46,11 +46,31 @@ def describe_disk(disk: Disk) -> dict[str, JSON]:
 LOOK, LAST_LOOK = "first look", "last look"
 
 
+@dataclasses.dataclass(frozen=True)
+class Ahead:
+    """What a disk's later steps will move, in bytes: written, read at places far apart, read in a row."""
+
+    writes: int = 0
+    places: int = 0
+    reads: int = 0
+
+    def seconds(self, rate: float, pace: float | None) -> float:
+        """At the rate of this step, and the pace (bytes a second) at which places were read before, where they were.
+
+        Reading in a row is as fast as writing, and never slower than reading here and there.
+        """
+        return self.writes / rate + self.places / (pace or rate) + self.reads / max(rate, pace or 0.0)
+
+
+NOTHING_AHEAD = Ahead()
+
+
 class Meter:
-    """How far, how fast, how long still: a rate over the last seconds, and progress at most once a second.
+    """How far one step is, how fast, how long still: a rate over the last seconds, and progress at most once a second.
 
     `moved` is when the disk last gave a sign of life, on the monotonic clock. Threads may add at the same time.
-    With a total of 0 there is nothing to tell of: the disk is watched, and no more.
+    With a total of 0 there is nothing to tell of: the disk is watched, and no more. `later` are the seconds, at the
+    rate of this step, that those after it will take.
     """
 
     WINDOW = 20.0
@@ -60,10 +80,12 @@ class Meter:
         total: int,
         tell: Callable[[int, int, float | None, float | None], None],
         done: int = 0,
+        later: Callable[[float], float] = lambda rate: 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.total = total
         self.done = done
+        self._later = later
         self._clock = clock
         self.moved = clock()
         self._tell = tell
@@ -82,7 +104,7 @@ class Meter:
         since, before = self._marks[0]
         self._marks.append((now, self.done))
         rate = (self.done - before) / (now - since) if now > since else None
-        eta = (self.total - self.done) / rate if rate else None
+        eta = (self.total - self.done) / rate + self._later(rate) if rate else None
         self._tell(self.done, self.total, rate, eta)
 
 
@@ -94,6 +116,8 @@ class Account:
         self.disk = disk
         self.meter: Meter | None = None
         self.label = ""
+        # Bytes a second of reading places far apart, as it was seen on this disk.
+        self._pace: float | None = None
         self._thermometer = Thermometer(context.host, disk.name)
         # Set when the disk was left behind: what its thread says after that is not heard.
         self.is_closed = False
@@ -152,9 +176,18 @@ class Account:
         if not self.is_closed:
             self.context.progress(self.disk.name, 0, 0, "", label)
 
-    def measure(self, total: int, done: int = 0) -> None:
-        """Begin to count: `total` bytes are to be moved, `done` of them were before."""
-        self.meter = Meter(total, self._progress, done)
+    def measure(self, total: int, done: int = 0, ahead: Ahead = NOTHING_AHEAD) -> None:
+        """Begin to count a step: `total` bytes are to be moved, `done` of them were before."""
+        self.meter = Meter(total, self._progress, done, lambda rate: ahead.seconds(rate, self._pace))
+
+    def note_pace(self, length: int, seconds: float) -> None:
+        """So many bytes were read at places far apart in so long."""
+        self._pace = length / seconds if length and seconds > 0 else None
+
+    def complete(self) -> None:
+        """What is left of the step will be done at another time, or is done already."""
+        if self.meter:
+            self.meter.add(self.meter.total - self.meter.done)
 
     def step(self, length: int) -> None:
         self.check()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+import time
 from collections.abc import Iterable
 
 from liveagent.events import JSON, Verdict
-from liveagent.tasks.wipe.account import LOOK, Account
+from liveagent.tasks.wipe.account import LOOK, Account, Ahead
 from liveagent.tasks.wipe.flow import Flow, Span, Work
 from liveagent.tasks.wipe.guards import Armed
 from liveagent.tasks.wipe.overwrite import (
@@ -48,18 +49,21 @@ class Marks:
         self._looked_at = choose_samples(size, "sample", sector, self._digest_seed)
         self._unmarked = Damage()
         self._before = Digest(self._medium)
-        account.measure(2 * sum(span.length for span in self._samples))
+        self._to_mark = sum(span.length for span in self._samples)
 
     def write(self) -> bool:
         """Sum up what is there, then mark it. False where the disk does not hold what is written to it."""
         account = self._account
-        account.label = LOOK
+        account.begin(LOOK)
+        started = time.monotonic()
         self._flow(self._looked_at, self._before.work, count=False)
+        account.note_pace(sum(span.length for span in self._looked_at), time.monotonic() - started)
         # An erase that never began may have been tried before: what it marked is not what was there.
         account.row.setdefault("before", {}).setdefault("digest_seed", self._digest_seed)
         account.row["before"].setdefault("digest", str(self._before))
         account.row["before"].setdefault("unreadable", self._before.unreadable)
         account.label = "mark"
+        account.measure(self._to_mark, ahead=Ahead(places=self._to_mark))
         try:
             self._flow(self._samples, self._medium.writer(self._mark, self._unmarked))
             self._medium.flush()
@@ -92,6 +96,7 @@ class Marks:
         """After a firmware erase a place may read as anything but what it held."""
         account = self._account
         account.label = "read back"
+        account.measure(self._to_mark)
         self._medium.drop_caches()
         held, unreadable = Damage(), _Count()
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from liveagent.events import JSON, Verdict
 from liveagent.report.lines import render_bytes
-from liveagent.tasks.wipe.account import LOOK, Account
+from liveagent.tasks.wipe.account import LOOK, Account, Ahead
 from liveagent.tasks.wipe.flow import Flow, Span, Work, spans
 from liveagent.tasks.wipe.guards import Armed
 from liveagent.tasks.wipe.options import WipeOptions
@@ -22,6 +22,8 @@ from liveagent.tasks.wipe.samples import choose_claims, choose_samples, describe
 
 # A power cut costs at most this many seconds of work; the drive's cache goes down each time.
 RECORD_EVERY = 5.0
+# Bytes from which on a seek before them takes no time worth counting.
+IN_A_ROW = 4 * 1024 * 1024
 SEALED = "by a record that the agent's own key seals"
 UNSEALED = (
     "by a record that nothing seals: what it says of earlier sittings and of the state before is its word alone, and "
@@ -79,7 +81,7 @@ class Overwrite:
             if not self._medium.size:
                 raise OSError(errno.ENOSPC, "the disk has no size: there is nothing to write to")
             self._resume()
-            self._measure()
+            self._account.begin(LOOK)
             self._sum_up()
             self._note_row()
             for number in range(self._record.number, len(self._record.patterns)):
@@ -175,11 +177,12 @@ class Overwrite:
 
     # -- the passes ---------------------------------------------------------------------------------
 
-    def _measure(self) -> None:
+    def _look_ahead(self, number: int) -> Ahead:
+        """What comes after the pass of this number."""
         record = self._record
-        samples = sum(span.length for span in self._samples())
-        total = record.size * len(record.patterns) + samples
-        self._account.measure(total, record.written)
+        lengths = [span.length for span in self._samples()]
+        reads = sum(length for length in lengths if length >= IN_A_ROW)
+        return Ahead(record.size * (len(record.patterns) - number - 1), sum(lengths) - reads, reads)
 
     def _sum_up(self) -> None:
         """The sum over samples of what was there before the first write, once: marks or passes may be there by now."""
@@ -190,20 +193,23 @@ class Overwrite:
             known = {name: before[name] for name in ("digest", "unreadable", "digest_seed")}
             self._record = dataclasses.replace(self._record, **known)
             return
-        self._account.label = LOOK
+        started = time.monotonic()
         digest = self._make_digest()
+        self._account.note_pace(sum(span.length for span in self._choose_looks()), time.monotonic() - started)
         self._record = dataclasses.replace(self._record, digest=str(digest), unreadable=digest.unreadable)
 
     def _make_digest(self) -> Digest:
         """The sum over the same places, before and after."""
         digest = Digest(self._medium)
-        record = self._record
-        places = choose_samples(record.size, "sample", self._medium.sector, record.digest_seed)
-        self._flow(places, digest.work, count=False)
+        self._flow(self._choose_looks(), digest.work, count=False)
         return digest
 
+    def _choose_looks(self) -> Sequence[Span]:
+        record = self._record
+        return choose_samples(record.size, "sample", self._medium.sector, record.digest_seed)
+
     def _name_step(self, what: str, number: int) -> str:
-        """`overwrite 1/2`: what is counted is all steps together."""
+        """`overwrite 1/2`: each step is counted for itself; how long it takes is said of all of them."""
         steps = len(self._record.patterns) + bool(self._samples())
         return what if steps == 1 else f"{what} {number + 1}/{steps}"
 
@@ -222,10 +228,12 @@ class Overwrite:
 
         flow.watch = watch
         self._checkpoint(offset=start)
+        self._account.measure(record.size, start, self._look_ahead(number))
         try:
             flow.run()
         finally:
             self._record = dataclasses.replace(self._record, offset=max(start, flow.mark))
+        self._account.complete()  # the record's own space is written last
         self._medium.flush()
         self._checkpoint(number=number + 1, offset=0)
 
@@ -267,6 +275,7 @@ class Overwrite:
         self._medium.flush()
         self._medium.drop_caches()
         self._account.label = self._name_step("read back", len(self._record.patterns))
+        self._account.measure(sum(span.length for span in samples))
         check = self._medium.checker(last, self._mismatches)
         flow = self._make_flow(cut_out(clip(samples, self._body), self._damage.troubles), check)
 
@@ -281,6 +290,7 @@ class Overwrite:
             flow.run()
         if self._reserved:
             self._write_reserved(self._reserved, check)
+        self._account.complete()
         self._finished = True
         digest = self._make_digest()
         self._account.row.setdefault("after", {}).update(digest=str(digest), unreadable=digest.unreadable)
@@ -297,8 +307,6 @@ class Overwrite:
             self._medium.flush()
         self._medium.drop_caches()
         self._flow(cut_out(spans(reserved.offset, reserved.end), self._damage.troubles), check, count=False)
-        if self._account.meter:
-            self._account.meter.add(self._account.meter.total - self._account.meter.done)
 
     def _judge(self, samples: Sequence[Span], mismatches: Damage) -> None:
         account = self._account
