@@ -13,9 +13,9 @@ def main() -> None:
         print(f"liveagent {__version__}")
         return
     if sys.argv[1:] in (["status"], ["status", "--json"]):
-        from liveagent.glance import JSON, TEXT, ask
+        from liveagent.glance import JSON, ask, ask_for_text
 
-        told = ask(JSON if sys.argv[2:] else TEXT)
+        told = ask(JSON if sys.argv[2:] else ask_for_text())
         if told is not None:
             sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
             sys.stdout.write(told)

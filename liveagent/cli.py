@@ -224,7 +224,7 @@ def attach(shell: Shell, name: str) -> None:
     from liveagent.command import runs
 
     records = runs.open_records(shell)
-    sys.exit(runs.attach(records, runs.choose_run(records, name), shell.places))
+    sys.exit(runs.attach(shell, records, runs.choose_run(records, name)))
 
 
 @main.command()

@@ -6,6 +6,7 @@ nothing: an error in the middle of a line that somebody types would help nobody.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from collections.abc import Iterable, Iterator
@@ -27,7 +28,7 @@ def teach(main: click.Group) -> None:
     for command, parameter, complete in (
         ("show", "task", _tasks),
         ("attach", "name", _runs),
-        ("cancel", "name", _runs),
+        ("cancel", "name", _run_that_is_on),
         ("report", "name", _runs),
         ("verify", "certificate", _certificates),
     ):
@@ -77,6 +78,17 @@ def _runs(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
         yield CompletionItem(directory.name)
 
 
+def _run_that_is_on(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
+    from liveagent.lock import Lock
+    from liveagent.places import choose_places
+
+    places = choose_places(context.find_root().params.get("state") or "", os.environ)
+    with contextlib.suppress(OSError):
+        holder = Lock(places.runtime).holder()
+        if holder:
+            yield CompletionItem(holder.run)
+
+
 def _certificates(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
     """The runs that have one, and any file: bash forgets what came before the word that files fit, so it is first."""
     from liveagent.command.verify import CERTIFICATE
@@ -91,10 +103,12 @@ def _certificates(context: click.Context, incomplete: str) -> Iterator[Completio
 
 def _disks(host: Host) -> Iterator[CompletionItem]:
     """By kernel name and by serial, each with what it is."""
-    from liveagent.machine.disks import probe_disks
+    from liveagent.machine.disks import Transport, probe_disks
     from liveagent.report.lines import render_bytes
 
     for disk in probe_disks(host):
+        if disk.transport is Transport.LOOP:
+            continue  # by its path alone, and mostly it is the image itself
         # Without a comma: click has fish cut the text there.
         what = f"{disk.model or disk.kind} {render_bytes(disk.size)}".replace(",", " ")
         yield CompletionItem(disk.name, help=f"{what} serial {disk.serial or 'unknown'}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import signal
 import threading
@@ -30,7 +29,7 @@ from liveagent.order import Order, take_request
 from liveagent.places import Places
 from liveagent.plan import UNKNOWN_WORD, Plan, make_plan
 from liveagent.report.console import Consoles, choose_consoles, choose_screens
-from liveagent.report.login import show_idle
+from liveagent.report.login import keep_screen, show_idle
 from liveagent.report.panel import Panel
 from liveagent.report.record import Reader
 from liveagent.report.sink import Sink
@@ -50,8 +49,6 @@ SETTLE = 60.0
 ADOPT_EVERY = 10.0
 # With the grace of a task and this, the service still ends before systemd's TimeoutStopSec of 90 s.
 STOP_DRAIN = 15.0
-# Beside the lock: the first virtual terminal shows a run, and has no login prompt.
-SCREEN = "screen"
 
 
 class Daemon:
@@ -93,11 +90,7 @@ class Daemon:
         self._manager.show_status("no")
         self._ready_limit.daemon = True
         self._ready_limit.start()
-        handlers = {
-            signal.SIGTERM: self._stop,
-            signal.SIGINT: self._stop,
-            signal.SIGUSR1: self._end_run,
-        }
+        handlers = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop, signal.SIGUSR1: self._end_run}
         with handled(handlers):
             self._read_left()
             self._bus.start()
@@ -170,7 +163,8 @@ class Daemon:
 
     def _take(self, plan: Plan, request: Request, machine: Machine, note: Callable[[str, Path], None]) -> Ended | None:
         """Carry a plan out here; None where it was not taken. What is noted is on disk before the first event."""
-        self._take_screen()
+        if self._consoles.screens:
+            keep_screen(self._places.runtime)
         if plan.faults:
             self._say_faults(plan)
         if plan.faults or not plan.is_destructive:
@@ -206,15 +200,6 @@ class Daemon:
             self._underway.clear()
             return ended
         return None
-
-    def _take_screen(self) -> None:
-        """Have no login prompt on the terminal that the run is drawn on; the image's unit for it looks for this file.
-
-        It stands until the next boot: the verdict is to be read when everybody has gone.
-        """
-        if self._consoles.screens:
-            with contextlib.suppress(OSError):
-                (self._places.runtime / SCREEN).touch()
 
     def _hold_logins(self) -> bool:
         """Have logins on consoles wait for the end of the countdown; False where they have waited too long already."""

@@ -96,7 +96,7 @@ class Desk:
             word = order.tasks or "as booted"
             keep = lock.enter_context(Lock(self._places.runtime).held(run, word, self._places.runs / run))
         except Busy as error:
-            return {"error": str(error), "kind": "busy"}
+            return {"error": f"nothing was begun: {error}", "kind": "busy"}
         except OSError as error:
             return {"error": f"{error.filename or self._places.runtime}: {error.strerror}", "kind": "lock"}
         self.running, self._cancel = run, Cancel()

@@ -41,7 +41,10 @@ class Busy(Exception):
     def __init__(self, holder: Holder | None) -> None:
         self.holder = holder
         who = f"run {holder.run} ({holder.word}), process {holder.pid}" if holder else "another process"
-        super().__init__(f"{who} is on; `liveagent attach` shows it, `liveagent cancel` stops it")
+        super().__init__(
+            f"{who} is on, and only one is at a time; `liveagent attach` shows it and what it takes yet, "
+            "`liveagent cancel` would stop it"
+        )
 
 
 class Lock:

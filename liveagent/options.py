@@ -191,9 +191,15 @@ def choice(*words: str) -> Kind:
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """`; did you mean …?` where a known word is near, in large letters or small, else nothing."""
+    near = find_nearest(word, known)
+    return f"; did you mean {near}?" if near else ""
+
+
+def find_nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that was likely meant; "" where none is near."""
     words = {name.casefold(): name for name in known}
     near = difflib.get_close_matches(word.casefold(), words, n=1)
-    return f"; did you mean {words[near[0]]}?" if near else ""
+    return words[near[0]] if near else ""
 
 
 # -- sets of options --------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ Both say the same, since the daemon reads the same records.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,8 +15,10 @@ from liveagent.lock import Holder, Lock
 from liveagent.places import Places
 from liveagent.report import undelivered
 from liveagent.report.record import EVENTS, Reader, read_events, read_last
-from liveagent.report.troubles import list_disks, list_runs, only_mapping
+from liveagent.report.troubles import list_disks, list_runs, only_mapping, only_mappings
 
+# Disks with these were not at work.
+HELD_BACK = (Verdict.SKIPPED.value, Verdict.REFUSED.value)
 # A page of events: enough that a long record is read in a few, and small enough that none holds anybody up.
 PAGE = 1000
 # A part that is at work says how far it is five times a second; one that did not among so many is not at work.
@@ -143,6 +145,20 @@ class Disk:
             rows.append(_make_row(run, names, result["verdict"], result["summary"], disks))
         return rows
 
+    def fates(self, serials: Collection[str]) -> dict[tuple[str, str, str], list[str]]:
+        """How the newest wipe of each of these disks left it: serials by run, status and verdict."""
+        found: dict[tuple[str, str, str], list[str]] = {}
+        known: set[str] = set()
+        for run in reversed(self._list(Lock(self._places.runtime).holder())):
+            result = self.result(run) or {}
+            for disk in (disk for task in only_mappings(result.get("tasks")) for disk in list_disks(task)):
+                serial = str(disk.get("serial") or "")
+                if serial not in serials or serial in known or not disk.get("status") or disk["verdict"] in HELD_BACK:
+                    continue
+                known.add(serial)
+                found.setdefault((run, str(disk["status"]), disk["verdict"]), []).append(serial)
+        return found
+
     def find(self, name: str) -> str:
         return choose_run(self._list(Lock(self._places.runtime).holder()), name)
 
@@ -184,5 +200,5 @@ def _name_disks(task: Mapping[str, Any]) -> Iterator[str]:
     named = [(disk, disk.get("serial") or disk.get("path") or disk.get("name")) for disk in list_disks(task)]
     named += [(run, run.get("disk")) for run in list_runs(task)]
     for row, name in named:
-        if name and row.get("verdict") not in (Verdict.SKIPPED.value, Verdict.REFUSED.value):
+        if name and row.get("verdict") not in HELD_BACK:
             yield str(name)

@@ -162,7 +162,7 @@ def test_without_a_terminal_it_needs_yes(command: Command, make_loop: MakeLoop) 
 @pytest.mark.loop
 @pytest.mark.parametrize(
     ("ahead", "typed"),
-    [(b"", b"yes\n"), (b"", b"wrong-serial\n"), (b"", b"\n\n\x04"), (b"SERIAL\n", b"\x04")],
+    [(b"", b"yes\ny\nok\n"), (b"", b"wrong-serial\n\x04"), (b"", b"\n\n\x04"), (b"SERIAL\n", b"\x04")],
     ids=["yes", "another", "enter", "before the question"],
 )
 def test_the_serial_must_be_typed(
@@ -228,6 +228,18 @@ def test_no_disk_is_not_all_disks(command: Command, words: list[str], said: str)
     assert done.returncode == 2 and said in done.stderr
 
 
+@pytest.mark.loop
+def test_a_dry_run_says_what_it_was_and_what_was_before(command: Command, make_loop: MakeLoop) -> None:
+    """Nothing was done, nothing else is looked away from, and what an earlier run left is said."""
+    device = make_loop(8 * MIB, MARK)
+    done = command("run", "wipe", "--disks", device, "--dry-run")
+    assert done.returncode == 0 and done.stderr.splitlines()[-1] == "this was a dry run: nothing was done"
+    assert "note:" not in done.stdout
+    done = command("run", "wipe", "--disks", "no-such-disk", "--dry-run")
+    assert done.returncode == 4 and "\nREFUSED: there is no disk no-such-disk" in f"\n{done.stdout}"
+    assert backing(device).read_bytes()[: len(MARK)] == MARK
+
+
 def test_what_is_refused_is_not_asked_about(command: Command) -> None:
     """Nothing would be left to do: it is said at once, and no run begins."""
     done = command("run", "wipe", "--disks", "no-such-disk")
@@ -248,7 +260,8 @@ FAULTS = [
     (["run", "wipe", "--disk", "sda"], "did you mean --disks?"),
     (["run", "wipe", "--dryrun"], "did you mean --dry-run?"),
     (["run", "wipe", "hwdiag"], "several tasks TASK,TASK"),
-    (["wipe"], "`liveagent run wipe` runs it"),
+    (["wipe"], "did you mean `liveagent run wipe`"),
+    (["wype"], "did you mean `liveagent run wipe`"),
     (["run", "wipe", "--passes", "many"], "not a whole number"),
     (["run", "wipe", "--passes", "0"], "not between 1 and 35"),
     (["run", "wipe", "--pattern", "blue"], "none of random, zero, ones"),

@@ -57,6 +57,17 @@ def test_the_service_says_what_the_command_says(places: Places) -> None:
     assert json.loads(ask(JSON) or "")["state"] == "idle"
 
 
+@pytest.mark.usefixtures("glance")
+def test_no_word_is_broken_on_a_terminal() -> None:
+    """It is what people type first, on 80 columns. Who pipes it away gets each line whole."""
+    wide = ask(TEXT) or ""
+    for width in (40, 80):
+        narrow = ask(b"text %d\n" % width) or ""
+        assert narrow.split() == wide.split() and max(map(len, narrow.splitlines())) < width
+    assert ask(b"text 12345\n") is None and ask(b"tex") is None
+    assert len(wide.splitlines()) == 1 and len(wide) > 40
+
+
 def test_the_place_is_the_services() -> None:
     """It is written twice, since to ask for it would cost what is to be saved."""
     assert choose_places("", {}).runtime == Path(RUNTIME)

@@ -64,6 +64,29 @@ def test_history_names_the_disks_of_scripts_as_well(tmp_path: Path) -> None:
     assert row["disks"] == ["ZA1", "ZA2", "/dev/sdd"]
 
 
+def test_fates_are_those_of_the_newest_wipe_of_each_disk(tmp_path: Path) -> None:
+    """What was left alone, or only looked at, says nothing of a disk."""
+    places = Places(tmp_path / "state", tmp_path / "run")
+
+    def write(run: str, *disks: dict[str, str]) -> None:
+        (places.runs / run).mkdir(parents=True)
+        result = {"tasks": [{"task": "wipe", "data": {"disks": [*disks]}}], "verdict": "fail", "summary": ""}
+        (places.runs / run / "result.json").write_text(json.dumps(result))
+
+    good = {"status": "erased", "verdict": "pass"}
+    write(RUNS[0], {"serial": "ZA1", **good}, {"serial": "ZA2", **good}, {"serial": "ZA3", **good})
+    write(
+        RUNS[1],
+        {"serial": "ZA1", "status": "not-erased", "verdict": "cancelled"},
+        {"serial": "ZA2", "status": "not-erased", "verdict": "refused"},
+        {"serial": "ZA4", "verdict": "pass"},
+    )
+    assert Disk(places).fates(["ZA1", "ZA2", "ZA4", "ZA5", ""]) == {
+        (RUNS[1], "not-erased", "cancelled"): ["ZA1"],
+        (RUNS[0], "erased", "pass"): ["ZA2"],
+    }
+
+
 def test_status_says_which_disks_and_who_asked(tmp_path: Path) -> None:
     """By serial, as everywhere else; and whether the boot or somebody wants it."""
     events = [

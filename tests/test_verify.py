@@ -294,7 +294,7 @@ def test_unsigned(make_desk: MakeDesk) -> None:
     assert done.returncode == 1 and "it is not signed" in done.stdout and "NOT GOOD" not in done.stdout
     assert done.stdout.splitlines()[-1].startswith("NOT SIGNED: ")
     done = desk.verify(desk.machine, "--unsigned")
-    assert done.returncode == 0 and "nothing protects it" in done.stdout.splitlines()[-1]
+    assert done.returncode == 0 and "nothing shows who made them" in done.stdout.splitlines()[-1]
     desk.machine.write_text(desk.machine.read_text().replace('"refused": 1', '"refused": 0'))
     done = desk.verify(desk.machine, "--unsigned")
     assert done.returncode == 1 and "the totals say 0 refused" in done.stdout

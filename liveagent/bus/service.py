@@ -131,11 +131,12 @@ class Service(threading.Thread):
             return
         from gi.repository import GLib
 
-        for text in (_render(event.encode()) for event in events):
-            if len(text) <= LONGEST:
-                face.Event(text)
+        texts = [_render(event.encode()) for event in events]
         # The bus may go meanwhile, which the loop above finds out by itself.
         with contextlib.suppress(GLib.Error):
+            for text in texts:
+                if len(text) <= LONGEST:
+                    face.Event(text)
             face.flush(None)
 
 

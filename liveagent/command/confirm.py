@@ -13,6 +13,8 @@ from liveagent.events import EXIT_STATUS, EXIT_USAGE, Verdict
 from liveagent.machine import Machine
 from liveagent.tasks import Preview
 
+TRIES = 3
+
 
 def ask_for_serial(machine: Machine, previews: Sequence[Preview]) -> None:
     """Have a person type the machine's serial, or leave."""
@@ -26,12 +28,17 @@ def ask_for_serial(machine: Machine, previews: Sequence[Preview]) -> None:
         frame.fail("this destroys data: there is no terminal to ask on, so say --yes", EXIT_USAGE)
     # What was typed before the question was seen is no answer to it.
     termios.tcflush(sys.stdin, termios.TCIFLUSH)
-    typed = ""
-    try:
-        while not typed:
-            question = f"Type this machine's {what}, {word}, to go on"
-            typed = click.prompt(question, default="", show_default=False, err=True).strip()
-    except click.Abort:
-        frame.tell("")
-    if typed != word:
-        frame.fail(f"{'that is not it; ' if typed else ''}nothing was touched", EXIT_STATUS[Verdict.CANCELLED])
+    question = f"Type this machine's {what}, {word}, to go on"
+    for again in range(TRIES, 0, -1):
+        typed = ""
+        try:
+            while not typed:
+                typed = click.prompt(question, default="", show_default=False, err=True).strip()
+        except click.Abort:
+            frame.tell("")
+            break
+        if typed == word:
+            return
+        hint = "; the disks are those above" if any(typed in row for one in previews for row in one.rows) else ""
+        frame.tell(f"that is not the {what} of this machine{hint}{'' if again > 1 else '.'}")
+    frame.fail("nothing was touched", EXIT_STATUS[Verdict.CANCELLED])

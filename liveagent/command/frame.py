@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -16,10 +16,13 @@ from liveagent.events import EXIT_STATUS, Verdict
 from liveagent.host import Host
 
 if TYPE_CHECKING:
+    from liveagent.lock import Holder
     from liveagent.places import Places
     from liveagent.plan import Plan
     from liveagent.tasks import Preview
 
+# Of the disks that a note is about so many are named.
+FATES = 6
 EXIT_ERROR = EXIT_STATUS[Verdict.ERROR]
 
 
@@ -51,6 +54,9 @@ def tell(text: str, err: bool = True) -> None:
     width = shutil.get_terminal_size().columns - 1 if stream.isatty() else 0
     lines = [clean(line) for line in text.split("\n")]
     folded = [part for line in lines for part in (fold(line, width) if 0 < width < len(line) else [line])]
+    if err:
+        # What was asked for comes first, also where both go into one pipe.
+        sys.stdout.flush()
     click.echo("\n".join(folded), err=err)
 
 
@@ -76,6 +82,17 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], err: bool
     words.print_table(columns, rows, sys.stderr if err else sys.stdout)
 
 
+def find_holder(shell: Shell) -> Holder | None:
+    """Who has a run on, on this machine; None where nobody has, or where only root could know."""
+    from liveagent.lock import Lock
+
+    return Lock(shell.places.runtime).holder() if shell.host.is_real and os.geteuid() == 0 else None
+
+
+def tell_holder(holder: Holder, err: bool = True) -> None:
+    tell(f"note: run {holder.run} ({holder.word}) is on, and changes what is shown here: `liveagent status`", err=err)
+
+
 def show_previews(shell: Shell, made: Plan, err: bool) -> list[Preview]:
     """What each step would do, in order."""
     from liveagent.machine import probe_machine
@@ -88,5 +105,24 @@ def show_previews(shell: Shell, made: Plan, err: bool) -> list[Preview]:
         preview = step.task.preview(shell.host, machine, step.options)
         if preview.rows:
             print_table(preview.columns, preview.rows, err=err)
+        for note in preview.notes:
+            tell(note, err=err)
         previews.append(preview)
+    if made.is_destructive:
+        for line in list_fates(shell, [cell for preview in previews for row in preview.rows for cell in row]):
+            tell(f"note: {line}", err=err)
     return previews
+
+
+def list_fates(shell: Shell, shown: Collection[str]) -> list[str]:
+    """What earlier runs left of the disks whose serials are `shown`: one that nothing is known of need not be new."""
+    from liveagent.records import Disk
+
+    if not shell.host.is_real or not os.access(shell.places.runs, os.R_OK | os.X_OK):
+        return []
+    return [
+        f"run {run} left {', '.join(serials[:FATES])}"
+        + (f" and {len(serials) - FATES} more" if len(serials) > FATES else "")
+        + f" {status.replace('-', ' ')} ({verdict.upper()})"
+        for (run, status, verdict), serials in Disk(shell.places).fates(shown).items()
+    ]

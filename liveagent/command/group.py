@@ -14,12 +14,13 @@ class Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            from liveagent.options import suggest
+            from liveagent.options import find_nearest, suggest
             from liveagent.tasks import BUILT_IN
 
             near = suggest(args[0], self.list_commands(ctx))
-            if args[0] in BUILT_IN:
-                near = f"; `liveagent run {args[0]}` runs it"
+            task = args[0] if args[0] in BUILT_IN else "" if near else find_nearest(args[0], sorted(BUILT_IN))
+            if task:
+                near = f"; did you mean `liveagent run {task}`?"
             raise click.UsageError(f"{error.message.rstrip('.')}{near}", ctx) from None
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 from liveagent.bootnote import BOOT_ID, KeptDocument
 from liveagent.command import frame
 from liveagent.command.run import read_boot_environment
 from liveagent.events import EXIT_USAGE
-from liveagent.lock import BootMark, Lock
+from liveagent.lock import BootMark
 from liveagent.machine.live import probe_live
 from liveagent.order import take_request
 from liveagent.plan import Plan, make_plan
@@ -38,9 +36,9 @@ def _show_plan(shell: frame.Shell, made: Plan) -> None:
     taken = _find_taken(shell)
     if taken:
         _say(f"note: this boot's plan was taken already, by run {taken}; `liveagent run --as-booted` takes it again")
-    holder = Lock(shell.places.runtime).holder() if shell.host.is_real and os.geteuid() == 0 else None
+    holder = frame.find_holder(shell)
     if holder:
-        _say(f"note: run {holder.run} ({holder.word}) is on, and changes what is shown here: `liveagent status`")
+        frame.tell_holder(holder, err=False)
     if made.faults:
         _say(f"SPEEDISO={made.word}: nothing would run:")
         for fault in made.faults:

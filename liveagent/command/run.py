@@ -18,7 +18,7 @@ from liveagent.command.confirm import ask_for_serial
 from liveagent.engine import Cancel
 from liveagent.events import EXIT_STATUS, EXIT_USAGE, Result, Verdict, exit_status, worst
 from liveagent.host import Host
-from liveagent.lock import Busy, Lock
+from liveagent.lock import Busy
 from liveagent.machine import Machine, probe_machine
 from liveagent.options import FLAG, Fault, Setting, is_url, make_name, rows, suggest
 from liveagent.order import Order
@@ -106,12 +106,14 @@ def _make_ready(shell: frame.Shell, given: Given, how: How) -> Ready | int:
         return _tell_faults(plan, how.as_json)
     if not given.as_booted:
         _tell_origins(plan, request)
+    holder = frame.find_holder(shell)
     if how.dry_run:
+        if holder:
+            frame.tell_holder(holder)
         return _dry_run(shell, plan, how.as_json)
-    holder = Lock(shell.places.runtime).holder() if os.geteuid() == 0 else None
     if holder:
         # Before anything is asked of a person; who asks for the lock is told again.
-        frame.fail(str(Busy(holder)))
+        frame.fail(f"nothing was begun: {Busy(holder)}")
     frame.tell_look()
     machine = probe_machine(shell.host)
     if plan.is_destructive and not how.yes and shell.host.is_real:
@@ -213,7 +215,7 @@ def hand_in(shell: frame.Shell, client: Client, order: Order, how: How) -> int:
         frame.print_json(dict(document))
     else:
         frame.tell(f"`liveagent report` shows this again; the record of this run is in {shell.places.runs / run}")
-        runs.tell_certificate(shell.places, run)
+        runs.tell_certificate(shell, run)
     return exit_status(Result.decode(document))
 
 
@@ -272,7 +274,7 @@ def _pairs(extra: Sequence[str], faults: list[Fault]) -> Iterator[tuple[str, str
                 Fault(
                     "plan.option.word",
                     BY_HAND,
-                    f"{word!r} is no option; options are --OPTION VALUE, several tasks TASK,TASK",
+                    f"{word!r} is no option; options are --OPTION VALUE (as --disks SERIAL), several tasks TASK,TASK",
                 )
             )
             continue
@@ -301,6 +303,8 @@ def _dry_run(shell: frame.Shell, plan: Plan, as_json: bool) -> int:
     if as_json:
         steps = [{**step.encode(), "preview": preview.data} for step, preview in zip(plan.steps, previews)]
         frame.print_json({"dry_run": True, "verdict": verdict.value, "tasks": steps})
+    else:
+        frame.tell("this was a dry run: nothing was done")
     return EXIT_STATUS[verdict]
 
 
@@ -331,7 +335,7 @@ def _carry_out(shell: frame.Shell, ready: Ready, as_json: bool) -> int:
                 session = Session(shell.host, shell.places, ready.machine, display.say, watchers, cancel)
                 ended = session.run(plan, ready.request)
         except Busy as error:
-            frame.fail(str(error))
+            frame.fail(f"nothing was begun: {error}")
         except OSError as error:
             hint = "; try it as root" if isinstance(error, PermissionError) else ""
             frame.fail(f"{error.filename or shell.places.runtime}: {error.strerror}; nothing was run{hint}")
@@ -342,7 +346,7 @@ def _carry_out(shell: frame.Shell, ready: Ready, as_json: bool) -> int:
             frame.tell(ended.trouble)
         else:
             frame.tell(f"the record of this run is in {shell.places.runs / ended.result.run}")
-            runs.tell_certificate(shell.places, ended.result.run)
+            runs.tell_certificate(shell, ended.result.run)
         conclude(
             shell.host,
             shell.places,

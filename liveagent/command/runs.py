@@ -12,13 +12,14 @@ from typing import Any, NoReturn
 
 from liveagent.certificate import MACHINE
 from liveagent.command import frame
-from liveagent.events import EXIT_USAGE, Result, Type, exit_status
+from liveagent.events import EXIT_USAGE, Result, Type, Verdict, exit_status
 from liveagent.image import probe_image
 from liveagent.lock import Lock
+from liveagent.machine.live import probe_live
 from liveagent.places import Places
 from liveagent.records import Disk, Records
 from liveagent.report.lines import WIDTH
-from liveagent.report.overview import list_not_measured, list_output, render_overview
+from liveagent.report.overview import list_not_measured, list_not_named, list_output, render_overview
 from liveagent.report.status import render_status
 from liveagent.report.troubles import find_slots, list_disks, make_trouble
 from liveagent.report.words import print_lines
@@ -26,6 +27,7 @@ from liveagent.report.words import print_lines
 POLL = 0.2
 # A disk that hangs is given up after 30 s, and its certificate is written then.
 CANCEL_SHOWN_FOR = 60.0
+RUNS_NAMED = 4
 DISKS_NAMED = 3  # of a run, in the table of all runs
 
 
@@ -49,8 +51,16 @@ def may_read(path: Path) -> bool:
 
 
 def choose_run(records: Records, name: str) -> str:
-    """A run by its name or its beginning; leaves where there is none, or several."""
-    return records.find(name) or fail_choice(name, [row["run"] for row in records.history()])
+    """A run by its name or its beginning, or the newest that was at work on the disk of this serial.
+
+    Leaves where there is none, or several.
+    """
+    found = records.find(name)
+    if found:
+        return found
+    rows = records.history()
+    by_disk = [str(row["run"]) for row in rows if name in (row.get("disks") or ())]
+    return by_disk[-1] if by_disk else fail_choice(name, [row["run"] for row in rows])
 
 
 def choose_ended(records: Records, name: str) -> str:
@@ -68,7 +78,9 @@ def choose_ended(records: Records, name: str) -> str:
 def fail_choice(name: str, known: Sequence[str], what: str = "no run") -> NoReturn:
     """Say why a name means none of the runs that are known."""
     if name and any(run.startswith(name) for run in known):
-        frame.fail(f"several runs begin with {name}; `liveagent history` names them", EXIT_USAGE)
+        several = [run for run in known if run.startswith(name)]
+        listed = ", ".join(several[-RUNS_NAMED:]) + (" and others" if len(several) > RUNS_NAMED else "")
+        frame.fail(f"several runs begin with {name} ({listed}); `liveagent history` names them", EXIT_USAGE)
     frame.fail(f"there is {what} {name or 'yet'}; `liveagent history` names the runs", EXIT_USAGE)
 
 
@@ -107,7 +119,9 @@ def cancel(shell: frame.Shell, name: str) -> None:
     if result is None:
         frame.tell("it was broken off")
         return
-    frame.tell(f"it has ended: {result['verdict'].upper()}: {result['summary']}")
+    was_late = result["verdict"] != Verdict.CANCELLED.value
+    how = "it had come to its end before it could be stopped" if was_late else "it has ended"
+    frame.tell(f"{how}: {result['verdict'].upper()}: {result['summary']}")
     frame.tell(f"`liveagent report {holder.run}` says what became of each part")
 
 
@@ -122,7 +136,7 @@ def _wait_for_end(shell: frame.Shell, run: str) -> bool:
     return False
 
 
-def attach(records: Records, run: str, places: Places) -> int:
+def attach(shell: frame.Shell, records: Records, run: str) -> int:
     """Show a run from its beginning until it ends; the exit status is the run's."""
     if not records.is_on(run):
         frame.tell(f"run {run} has ended; this is what it was")
@@ -132,7 +146,7 @@ def attach(records: Records, run: str, places: Places) -> int:
         frame.tell(f"left; the run goes on. `liveagent attach {run}` comes back, `liveagent cancel` stops it")
         return 0
     frame.tell(f"`liveagent report {run}` shows this again")
-    tell_certificate(places, run)
+    tell_certificate(shell, run)
     return exit_status(Result.decode(result))
 
 
@@ -170,11 +184,13 @@ def describe_certificate(places: Places, run: str) -> str:
     return ""
 
 
-def tell_certificate(places: Places, run: str) -> None:
+def tell_certificate(shell: frame.Shell, run: str) -> None:
     """Say at the end of a run where its certificate is."""
-    certificate = describe_certificate(places, run)
+    certificate = describe_certificate(shell.places, run)
     if certificate:
         frame.tell(certificate)
+        if shell.host.is_real and probe_live(shell.host).is_live:
+            frame.tell("it lies in the memory of this live system: copy it away before that goes down")
 
 
 def report(records: Records, run: str, as_json: bool, html: str, places: Places) -> int:
@@ -214,6 +230,7 @@ def render_result(document: Mapping[str, Any], certificate: str = "") -> list[st
             lines.append(f"  {name}: {state}: {disk.get('summary')}")
         lines += [f"  {make_trouble(finding, slots)} [{finding['code']}]" for finding in task["findings"]]
         lines += [f"  not measured: {text}" for text in list_not_measured(task)]
+        lines += [f"  left as it was, not named: {text}" for text in list_not_named(task)]
         lines += [f"  | {line}" for line in list_output(task)]
     lines += [str(make_trouble(finding, slots)) for finding in document.get("findings", ())]
     return lines

@@ -27,10 +27,13 @@ def show(shell: frame.Shell, name: str, as_json: bool) -> None:
     frame.tell(f"{name}: {task.summary}{' (DESTROYS DATA)' if task.destructive else ''}", err=False)
     by_hand = f"by hand: `liveagent run {name} --OPTION VALUE`"
     frame.tell(f"at boot: `SPEEDISO={name} liveagent.{name}.OPTION=VALUE`; {by_hand}\n", err=False)
-    frame.print_table(
-        ("option", "type", "default", "what it says"),
-        [(row["option"], row["type"], row["default"], row["help"]) for row in options],
-    )
+    if options:
+        frame.print_table(
+            ("option", "type", "default", "what it says"),
+            [(row["option"], row["type"], row["default"], row["help"]) for row in options],
+        )
+    else:
+        frame.tell("it has no options", err=False)
     frame.tell("\n".join([f"\nneeds the tools: {', '.join(task.tools) or 'none'}", *task.notes]), err=False)
     for table in task.tables():
         click.echo(f"\n{table.title}:\n")

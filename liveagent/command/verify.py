@@ -29,6 +29,7 @@ from liveagent.validation import VALIDATION, Files, Signature, Verified, make_va
 log = logging.getLogger(__name__)
 
 SIGNERS = "/etc/liveagent/certificate_signers"
+UNSIGNED = "its files agree with each other, and nothing shows who made them or whether they were altered"
 CERTIFICATE = f"{MACHINE}.json"
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,250}")
 
@@ -251,7 +252,7 @@ def _render(certificate: Path, verified: Verified, disks: int) -> list[str]:
     lines += [f"  note        {note}" for note in (*verified.notes, *_note_name(certificate, document))]
     lines += [f"  PROBLEM     {problem}" for problem in verified.problems]
     if verified.lacks_signature_alone:
-        return [*lines, "NOT SIGNED: it agrees with itself, and nobody vouches for it"]
+        return [*lines, f"NOT SIGNED: {UNSIGNED}; --unsigned takes it as it is"]
     if verified.problems:
         return [*lines, "NOT GOOD: do not rely on it"]
     if check.valid_at:
@@ -262,8 +263,7 @@ def _render(certificate: Path, verified: Verified, disks: int) -> list[str]:
         Signature.UNNAMED: "good as far as it goes: it is as it was signed, and agrees with itself; whose key that is "
         "was not checked",
     }
-    unsigned = "not signed: it agrees with itself, and nothing protects it from being altered"
-    return [*lines, answer.get(check.signature, unsigned)]
+    return [*lines, answer.get(check.signature, f"not signed: {UNSIGNED}")]
 
 
 def _describe_medium(document: Mapping[str, Any]) -> str:

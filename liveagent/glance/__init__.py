@@ -16,8 +16,16 @@ PATIENCE = 2.0
 TEXT, JSON = b"text\n", b"json\n"
 
 
+def ask_for_text() -> bytes:
+    """The question for lines that a terminal's words do not break in: it names the columns, where there is one."""
+    try:
+        return b"text %d\n" % os.get_terminal_size(1).columns
+    except OSError:
+        return TEXT
+
+
 def ask(question: bytes) -> str | None:
-    """The answer of this machine's service to `TEXT` or `JSON`; None where there is none, or another state is meant."""
+    """The service's answer to a question for text or to `JSON`; None where there is none, or another state is meant."""
     if os.environ.get("LIVEAGENT_STATE_DIR") or os.environ.get("STATE_DIRECTORY"):
         return None
     path = os.path.join(os.environ.get("LIVEAGENT_RUNTIME_DIR") or RUNTIME, NAME)

@@ -7,20 +7,23 @@ import grp
 import json
 import logging
 import os
+import re
 import socket
 import threading
 
-from liveagent.glance import JSON, NAME, PATIENCE, TEXT
+from liveagent.glance import JSON, NAME, PATIENCE
 from liveagent.host import Host
 from liveagent.image import probe_image
 from liveagent.places import Places
 from liveagent.records import Disk
-from liveagent.report.lines import clean
+from liveagent.report.lines import clean, fold
 from liveagent.report.status import render_status
 
 log = logging.getLogger(__name__)
 
 GROUP = "liveagent"
+QUESTION = 16
+_TEXT = re.compile(rb"text(?: (?P<columns>\d{1,4}))?\n")
 
 
 class Glance:
@@ -78,17 +81,21 @@ def _serve(listening: socket.socket, records: Disk) -> None:
         with asking:
             try:
                 asking.settimeout(PATIENCE)
-                question = asking.recv(len(TEXT))
-                if question in (TEXT, JSON):
-                    asking.sendall(_render(records, question == JSON).encode(errors="replace"))
+                question = asking.recv(QUESTION)
+                match = _TEXT.fullmatch(question)
+                if match or question == JSON:
+                    width = int(match["columns"] or 0) if match else 0
+                    asking.sendall(_render(records, width, question == JSON).encode(errors="replace"))
             except Exception as error:
                 # Whoever asked looks for himself, and says what is wrong.
                 log.warning("Failed to answer `status`: %s: %s, ignoring", type(error).__name__, error)
 
 
-def _render(records: Disk, as_json: bool) -> str:
-    """As `liveagent status` prints it."""
+def _render(records: Disk, width: int, as_json: bool) -> str:
+    """As `liveagent status` prints it; `width` in columns, 0 where nothing is to be folded."""
     status = records.status()
     if as_json:
         return json.dumps(status, indent=2, ensure_ascii=False) + "\n"
-    return "".join(f"{clean(line)}\n" for line in render_status(status))
+    lines = (clean(line) for line in render_status(status))
+    folded = (part for line in lines for part in (fold(line, width - 1) if 0 < width <= len(line) else [line]))
+    return "".join(f"{line}\n" for line in folded)

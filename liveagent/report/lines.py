@@ -21,7 +21,7 @@ PROGRESS_EVERY = 1.0
 # Of what went well so many parts are named at the end; the rest is counted, and the report names them all.
 DONE = 6
 ADVICE = {
-    "fail": "The machine has a fault: see the parts named above.",
+    "fail": "It did not pass: look at what is named above.",
     "error": "The agent or a tool failed, or the request was wrong: see above. Nothing is proved about the machine.",
     "refused": "A guard held, so the job is not done: see the reasons above.",
     "unknown": "Something was begun and could not be confirmed: treat it as not done.",
@@ -55,17 +55,20 @@ class Lines:
         if now - at < self._every or state == shown:
             return []
         self._shown[event.subject] = now, state
-        return [clean(render_progress(event.subject, event.data))[:WIDTH]]
+        line = clean(render_progress(event.subject, event.data))
+        if len(line) > WIDTH:
+            line = clean(render_progress(event.subject, event.data, amounts=False))
+        return [line[:WIDTH]]
 
 
-def render_progress(subject: str, data: Mapping[str, Any]) -> str:
+def render_progress(subject: str, data: Mapping[str, Any], amounts: bool = True) -> str:
     """`wipe/sda  overwrite  42%  1.2 GB of 4.0 GB  180 MB/s  2m 10s left`."""
     done, total = to_number(data.get("done")) or 0.0, to_number(data.get("total")) or 0.0
     words = [subject, str(data.get("label") or "")]
     if total > 0:
         # Rounded down: 100% is the end, and nothing before it.
         words.append(f"{min(100, int(100 * done / total))}%")
-    if data.get("unit") == "bytes":
+    if amounts and data.get("unit") == "bytes":
         words.append(f"{render_bytes(done)} of {render_bytes(total)}")
     return "  ".join(word for word in (*words, *render_pace(data)) if word)
 

@@ -6,6 +6,7 @@ that the agent writes in no directory but its own.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
@@ -20,7 +21,7 @@ from liveagent.report.view import View, cut
 
 log = logging.getLogger(__name__)
 
-MOTD, ISSUE = "motd", "issue"
+MOTD, ISSUE, SCREEN = "motd", "issue", "screen"
 IDLE = "idle; `liveagent list` shows what can be done"
 
 
@@ -50,6 +51,15 @@ class Login(Sink):
 def show_idle(directory: Path, image: str, serial: str, addresses: Sequence[str], runs: Path) -> None:
     """Nothing runs (yet): after a boot, or where the agent was started again."""
     write_fragments(directory, render_fragment(image, serial, addresses, IDLE, read_last(runs)))
+
+
+def keep_screen(directory: Path) -> None:
+    """Have no login prompt on the terminal that a run is drawn on: the image's unit for it looks for this file.
+
+    It stands until the next boot. The verdict is to be read when everybody has gone.
+    """
+    with contextlib.suppress(OSError):
+        (directory / SCREEN).touch()
 
 
 def render_running(view: View) -> str:

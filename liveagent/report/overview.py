@@ -34,6 +34,12 @@ def list_not_measured(task: Mapping[str, Any]) -> list[str]:
     return [str(row) for row in rows] if isinstance(rows, (list, tuple)) else []
 
 
+def list_not_named(task: Mapping[str, Any]) -> list[str]:
+    """The disks that nobody asked for, and that were left as they are."""
+    rows = only_mapping(task.get("data")).get("not_named")
+    return [str(row) for row in rows] if isinstance(rows, (list, tuple)) else []
+
+
 def list_output(task: Mapping[str, Any]) -> list[str]:
     """The last lines of what the task's commands printed, with the part before them where there were several."""
     runs = list_runs(task)

@@ -34,12 +34,13 @@ class NoOptions:
 class Preview:
     """What a task would do on this machine: a table, and the verdict that its refusals alone would give.
 
-    `rows` are texts under `columns`; `data` is the same for programs; `serious` says in a sentence what is
-    about to be lost, for the person who confirms.
+    `rows` are texts under `columns`, `notes` are about none of them alone; `data` is the same for programs; `serious`
+    says in a sentence what is about to be lost, for the person who confirms.
     """
 
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
     verdict: Verdict = Verdict.PASS
     serious: str = ""
     data: Mapping[str, JSON] = dataclasses.field(default_factory=dict)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from liveagent.daemon import SCREEN
 from liveagent.places import RUNTIME
+from liveagent.report.login import SCREEN
 from tests.keys import Key
 from tests.vm.names import KICKSTART
 

@@ -90,14 +90,14 @@ def test_the_whole_run(consoles: Consoles, screen: Tmux, serial: Tmux, tmp_path:
     screen.wait_for("Failed to deliver to https://receiver.example.test", "Alt+F2", "serial CZJ2440B7X")
     last = copy(record, "wipe-end.jsonl")[-1].sequence
     assert panel.drain(last, LONG)
-    text = screen.wait_for("The machine has a fault", "FAIL: slot 3, sdc WWZ00K02L")
+    text = screen.wait_for("It did not pass", "FAIL: slot 3, sdc WWZ00K02L")
     compare(text, "console-end-80x25.txt")
     assert text.isascii()
     consoles.write("one line after it", "and another one")
     text = screen.wait_for("and another one")
     assert "#####   ###   #####  #" in text and "one line after it" in text
     assert panel.stop()
-    told = serial.wait_for("The machine has a fault", "and another one")
+    told = serial.wait_for("It did not pass", "and another one")
     assert "wipe: started disks=all" in told and "Failed to deliver" in told and "Alt+F2" not in told
 
 
@@ -106,7 +106,7 @@ def test_the_end_of_a_diagnosis(consoles: Consoles, screen: Tmux, tmp_path: Path
     record = tmp_path / "events.jsonl"
     panel = start(consoles, record)
     assert panel.drain(copy(record, "hwdiag.jsonl")[-1].sequence, LONG)
-    text = screen.wait_for("The machine has a fault")
+    text = screen.wait_for("It did not pass")
     compare(text, "console-hwdiag-80x25.txt")
     assert text.isascii()
     assert panel.stop()

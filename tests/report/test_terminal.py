@@ -92,7 +92,7 @@ def test_the_end_stays(record: Path) -> None:
     text, out = show(record, "xterm")
     assert out == "drained True stopped True\nthe document\n"
     plain = ESCAPE.sub("", text)
-    assert "#####" in plain and f"run {RUN} on CZ1234" in plain and "The machine has a fault" in plain
+    assert "#####" in plain and f"run {RUN} on CZ1234" in plain and "It did not pass" in plain
     # What was said meanwhile is not lost with the screen it was said on.
     assert "said before ?[2J\r\nand more\r\n" in plain and "said after ?[2J\r\nand no more\r\n" in plain
     assert "\x1b[2J" not in text
@@ -191,7 +191,7 @@ def test_screens(tmux: Tmux, tmp_path: Path, request: pytest.FixtureRequest) -> 
     compare(tmux.wait_for("the others go on", "Ctrl-C leaves"), f"running-{size}.txt")
     with (tmp_path / "events.jsonl").open("ab") as file:
         file.write((SCREENS / "wipe-end.jsonl").read_bytes())
-    compare(tmux.wait_for("The machine has a fault"), f"end-{size}.txt")
+    compare(tmux.wait_for("It did not pass"), f"end-{size}.txt")
 
 
 @on_both("hwdiag.jsonl")
@@ -200,7 +200,7 @@ def test_screen_of_a_diagnosis(tmux: Tmux, request: pytest.FixtureRequest) -> No
 
     Recorded in the boot lab from a mis-built guest, without the inventory in it.
     """
-    compare(tmux.wait_for("The machine has a fault"), f"hwdiag-{request.node.callspec.id}.txt")
+    compare(tmux.wait_for("It did not pass"), f"hwdiag-{request.node.callspec.id}.txt")
 
 
 def test_resizing(tmux: Tmux) -> None:
@@ -297,7 +297,7 @@ def test_attach_leaves_the_run_alone(tmp_path: Path, way: str) -> None:
             # The other one goes on watching, until the end.
             with (directory / "events.jsonl").open("ab") as file:
                 file.write((SCREENS / "wipe-end.jsonl").read_bytes())
-            assert "FAIL: slot 3, sdc WWZ00K02L" in terminals[1].wait_for("The machine has a fault", "status 1")
+            assert "FAIL: slot 3, sdc WWZ00K02L" in terminals[1].wait_for("It did not pass", "status 1")
         finally:
             for terminal in terminals:
                 terminal.close()

@@ -384,7 +384,7 @@ def test_the_end_says_where_to_go() -> None:
     assert "#####   ###   #####  #" in text
     assert "FAIL: slot 3, sdc WWZ00K02L: 8 places (4096 bytes)" in text
     assert text.index("FAIL: slot 3") < text.index("REFUSED: sdr") < text.index("WARN: BMC")
-    assert "The machine has a fault" in text
+    assert "It did not pass" in text
     # Where there is room, twice as large.
     assert "##########" in "\n".join(show(view, 200, 50))
 

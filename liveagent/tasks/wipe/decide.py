@@ -214,26 +214,26 @@ def render_preview(
     rows = []
     for order in orders:
         words = "; ".join(filter(None, (order.text, going_on.get(order.disk.name))))
-        rows.append(_row(order.disk, nothing or words, order.drive.volume))
+        rows.append(_row(order.disk, nothing or words, order.drive.volume, order.disk.name in going_on))
     rows += [_row(held.disk, f"REFUSED: {held.text}") for held in selection.refused]
     rows += [_row(held.disk, f"left out: {held.text}") for held in selection.skipped]
     named = {order.disk.name for order in orders} | {one.disk.name for one in (*selection.refused, *selection.skipped)}
     others = [disk for disk in disks if disk.name not in named and disk.transport is not Transport.LOOP]
     rows += [_row(disk, "left alone: not named") for disk in others if not selection.faults]
-    rows += [("", "", "", "", "", f"REFUSED: {fault.text}") for fault in selection.faults]
     for disk in decision.raid.physical:
         place = f"{disk.controller} {disk.slot}".strip()
         size = render_bytes(disk.size) if disk.size else "-"
         what = "behind a RAID controller: reached only through its volumes"
         rows.append((place, disk.model or "-", disk.serial or "-", size, "-", what))
-    notes = [] if selection.faults else [f"first: {step}" for step in render_steps(selection.dismantle)]
+    notes = [f"REFUSED: {fault.text}" for fault in selection.faults]
+    notes += [] if selection.faults else [f"first: {step}" for step in render_steps(selection.dismantle)]
     notes += [f"controller {name}: its physical disks cannot be listed" for name in decision.raid.unlisted]
     notes += [] if selection.faults else [f"last: {line}" for line in more]
-    rows += [("", "", "", "", "", note) for note in notes]
     is_refused = bool(selection.refused or selection.faults)
     return Preview(
         columns=("disk", "model", "serial", "size", "holds", "what will be done"),
         rows=tuple(rows),
+        notes=tuple(notes),
         verdict=Verdict.REFUSED if is_refused else Verdict.PASS if orders else Verdict.FAIL,
         serious=_render_loss(orders) if orders and not selection.faults else "",
         data=_encode(decision, more, going_on),
@@ -267,8 +267,9 @@ def encode_raid(raid: RaidSurvey) -> dict[str, JSON]:
     }
 
 
-def _row(disk: Disk, what: str, volume: str = "") -> tuple[str, ...]:
-    holds = ", ".join(dict.fromkeys(content.kind for content in disk.contents)) or "nothing known"
+def _row(disk: Disk, what: str, volume: str = "", is_unfinished: bool = False) -> tuple[str, ...]:
+    nothing = "a wipe that was broken off" if is_unfinished else "nothing known"
+    holds = ", ".join(dict.fromkeys(content.kind for content in disk.contents)) or nothing
     model = f"{disk.model or '-'} [{volume}]" if volume else disk.model or "-"
     return (disk.path, model, disk.serial or "-", render_bytes(disk.size), holds, what)
 

@@ -148,7 +148,7 @@ class Overwrite:
             }
             words = f"resumed at {render_bytes(found.written)}, the last point that run {found.sittings[-1].run} saved"
             if not is_sealed:
-                words += "; its record on the disk bears no seal of ours, so all that it claims is read back"
+                words += "; nothing seals that (no certificate_key), so what was written before it is read back whole"
             self._account.find("wipe.resumed", Verdict.PASS, words, measured)
         sitting = Sitting(self._run, started, "", self._record.written, self._record.written)
         self._record = dataclasses.replace(self._record, sittings=(*self._record.sittings, sitting))
