@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -97,6 +98,9 @@ def test_json_is_alone_on_stdout(command: Command, make_loop: MakeLoop) -> None:
     assert result["tasks"][0]["data"]["disks"][0]["path"] == device
     assert json.loads(command("report", "--json").stdout) == result
     assert "wipe" in done.stderr
+    # By the disk as well as by the run.
+    assert json.loads(command("report", device, "--json").stdout) == result
+    assert command("report", "ZZZ").returncode == 2
     rows = json.loads(command("history", "--json").stdout)
     assert [(row["tasks"], row["verdict"], row["disks"]) for row in rows] == [("wipe", "pass", [device])]
     assert command("history").stdout.rstrip().endswith(f" cleared)  {device}")
@@ -190,6 +194,32 @@ def test_the_serial_must_be_typed(
     os.close(master)
     assert b"nothing was touched" in shown and b"will be lost" in shown
     assert backing(device).read_bytes()[: len(MARK)] == MARK
+
+
+@pytest.mark.loop
+def test_a_slip_of_the_hand_may_be_mended(make_loop: MakeLoop, tmp_path: Path) -> None:
+    """Whoever typed the disk in place of the machine is told which is which, and asked again."""
+    device = make_loop(8 * MIB, MARK)
+    names = probe_identity(Host())
+    word = names.serial or names.uuid or names.hostname or "this machine"
+    master, slave = pty.openpty()
+    argv = [sys.executable, "-m", "liveagent", "--state", str(tmp_path / "state"), "run", "wipe", "--disks", device]
+    environment = {**os.environ, "LIVEAGENT_RUNTIME_DIR": str(tmp_path / "run"), "TERM": "xterm"}
+    process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=environment)
+    os.close(slave)
+    shown = b""
+    for typed in (device, word):
+        seen = len(shown)
+        while b"to go on" not in shown[seen:]:
+            shown += os.read(master, 4096)
+        os.write(master, f"{typed}\n".encode())
+    with contextlib.suppress(OSError):  # the terminal's other side is closed
+        while data := os.read(master, 4096):
+            shown += data
+    assert process.wait(60) == 0
+    os.close(master)
+    assert b"the disks are those above" in shown
+    assert MARK not in backing(device).read_bytes()
 
 
 @pytest.mark.loop
@@ -307,6 +337,10 @@ def test_beside_a_run_that_is_on(command: Command, tmp_path: Path) -> None:
         shown = command("report")
         assert shown.returncode == 4 and f"run {run} is on" in shown.stderr and f"run {ended}" in shown.stdout
         assert f"run {run} (wipe) is on" in command("plan").stdout
+        dry = command("run", "wipe", "--disks", "serial:NO-SUCH-SERIAL", "--dry-run")
+        assert f"note: run {run} (wipe) is on" in dry.stderr
+        refused = command("run", "wipe", "--yes")
+        assert refused.returncode == 3 and "nothing was begun" in refused.stderr and run in refused.stderr
     assert "is on" not in command("report").stderr + command("plan").stdout
 
 
