@@ -107,7 +107,7 @@ class Worker:
             written, size = account.row["bytes_written"], self.disk.size
             if written:
                 state += f": {render_bytes(written)} written, {render_bytes(size)} a pass; the rest may be as it was"
-            account.find("wipe.cancelled", Verdict.CANCELLED, f"cancelled: {state}")
+            account.find("wipe.cancelled", Verdict.CANCELLED, state)
         except Unconfirmed as error:
             summary = f"{self._technique.name} was begun and not confirmed: {error}"
             account.find("wipe.technique.failed", Verdict.UNKNOWN, summary)
