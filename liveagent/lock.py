@@ -42,7 +42,7 @@ class Busy(Exception):
         self.holder = holder
         who = f"run {holder.run} ({holder.word}), process {holder.pid}" if holder else "another process"
         super().__init__(
-            f"{who} is on, and only one is at a time; `liveagent attach` shows it and what it takes yet, "
+            f"{who} is on, and only one is at a time; `liveagent attach` shows it and how long it still takes, "
             "`liveagent cancel` would stop it"
         )
 

@@ -22,7 +22,7 @@ from liveagent.report.lines import WIDTH
 from liveagent.report.overview import list_not_measured, list_not_named, list_output, render_overview
 from liveagent.report.status import render_status
 from liveagent.report.troubles import find_slots, list_disks, make_trouble
-from liveagent.report.words import print_lines
+from liveagent.report.words import measure, print_lines
 
 POLL = 0.2
 # A disk that hangs is given up after 30 s, and its certificate is written then.
@@ -85,7 +85,8 @@ def fail_choice(name: str, known: Sequence[str], what: str = "no run") -> NoRetu
 
 
 def show_status(document: Mapping[str, Any]) -> None:
-    print_lines(render_status(document), sys.stdout)
+    width = measure(sys.stdout)[0] if sys.stdout.isatty() else 0
+    print_lines(render_status(document, width), sys.stdout)
 
 
 def render_row(row: Mapping[str, Any]) -> tuple[str, ...]:

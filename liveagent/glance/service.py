@@ -96,6 +96,6 @@ def _render(records: Disk, width: int, as_json: bool) -> str:
     status = records.status()
     if as_json:
         return json.dumps(status, indent=2, ensure_ascii=False) + "\n"
-    lines = (clean(line) for line in render_status(status))
+    lines = (clean(line) for line in render_status(status, width))
     folded = (part for line in lines for part in (fold(line, width - 1) if 0 < width <= len(line) else [line]))
     return "".join(f"{line}\n" for line in folded)

@@ -43,7 +43,7 @@ def finished(verdict: Verdict, findings: tuple[Finding, ...] = ()) -> dict[str, 
 
 def test_a_line_of_progress_that_is_too_long_loses_its_amounts() -> None:
     """And not the time that is left."""
-    more = {"rate": 5.87e8, "eta": 114.0, "label": "overwrite 1/2"}
+    more = {"rate": 5.87e8, "eta": 114.0, "label": "overwrite 1/3"}
     [line] = Lines().render(progress(34e9, 103e9, "wipe/nvme0n1", **more))
     assert "34.0 GB of 103 GB" in line and line.endswith("1m 54s left")
     [line] = Lines().render(progress(34e9, 103e9, "wipe/nvme0n1-and-a-name-of-its-own", **more))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from liveagent.tasks.wipe.account import Ahead, Meter
+from liveagent.tasks.wipe.account import Ahead, Meter, describe_begun
 
 
 class Clock:
@@ -51,3 +51,13 @@ def test_reading_in_a_row_is_no_slower_than_writing() -> None:
     assert Ahead(reads=1000).seconds(100.0, 10.0) == 10
     assert Ahead(reads=1000).seconds(100.0, 1000.0) == 1
     assert Ahead(reads=1000).seconds(100.0, None) == 10
+
+
+def test_marks_are_data_that_is_gone() -> None:
+    """A drive that was to erase itself and was cancelled before is not as it was."""
+    row = {"bytes_written": 0, "size": 67_108_864}
+    words = describe_begun(row, 31_300_000, was_told=False)
+    assert "31.3 MB of marks" in words and "not yet told" in words
+    assert "not seen to end" in describe_begun(row, 31_300_000, was_told=True)
+    assert "67.1 MB a pass" in describe_begun({**row, "bytes_written": 4096}, 0, was_told=False)
+    assert describe_begun(row, 0, was_told=False) == "it was begun and is not erased"

@@ -22,12 +22,14 @@ from liveagent.tasks.wipe.account import Account
 from liveagent.tasks.wipe.guards import Armed, arm
 from liveagent.tasks.wipe.options import WipeOptions
 from liveagent.tasks.wipe.overwrite import Trouble
-from liveagent.tasks.wipe.passes import SEALED, UNSEALED, Overwrite, find_passed
+from liveagent.tasks.wipe.passes import Overwrite, find_passed
 from liveagent.tasks.wipe.pattern import Random, make_patterns
 from liveagent.tasks.wipe.record import (
     MAGIC,
     RESERVED,
+    SEALED,
     SLOT,
+    UNSEALED,
     Record,
     Sitting,
     find_reserved,

@@ -245,6 +245,22 @@ class Account:
         self.context.progress(self.disk.name, done, total, unit, self.label, rate, eta, self._thermometer.read())
 
 
+def describe_begun(row: Mapping[str, Any], marked: int, was_told: bool) -> str:
+    """How far it came with a disk that is not erased: what of it is gone, and what need not be.
+
+    `marked` are the bytes of marks before an erase by the drive itself, which `was_told` to or not.
+    """
+    state, written = "it was begun and is not erased", row["bytes_written"]
+    if written:
+        return (
+            f"{state}: {render_bytes(written)} written, {render_bytes(row['size'])} a pass; the rest may be as it was"
+        )
+    if marked:
+        told = "told to erase itself, and was not seen to end" if was_told else "not yet told to erase itself"
+        return f"{state}: {render_bytes(marked)} of marks written over what was there; the drive was {told}"
+    return state
+
+
 def summarize_row(row: Mapping[str, Any], technique: str) -> str:
     """What became of a disk, in a line."""
     if row["status"] == "not-erased":

@@ -268,7 +268,7 @@ def encode_raid(raid: RaidSurvey) -> dict[str, JSON]:
 
 
 def _row(disk: Disk, what: str, volume: str = "", is_unfinished: bool = False) -> tuple[str, ...]:
-    nothing = "a wipe that was broken off" if is_unfinished else "nothing known"
+    nothing = "a wipe that was broken off" if is_unfinished else "unknown or empty"
     holds = ", ".join(dict.fromkeys(content.kind for content in disk.contents)) or nothing
     model = f"{disk.model or '-'} [{volume}]" if volume else disk.model or "-"
     return (disk.path, model, disk.serial or "-", render_bytes(disk.size), holds, what)

@@ -48,6 +48,8 @@ class Marks:
         self._samples = choose_samples(size, "sample" if verify == "none" else verify, sector, self._seed)
         self._looked_at = choose_samples(size, "sample", sector, self._digest_seed)
         self._unmarked = Damage()
+        # Bytes of marks: what they were written over is gone, whatever comes after.
+        self.written = 0
         self._before = Digest(self._medium)
         self._to_mark = sum(span.length for span in self._samples)
 
@@ -71,6 +73,8 @@ class Marks:
             # A drive that lets nobody write, as one that is locked: it may erase itself all the same.
             self._unmarked = Damage((Trouble(0, self._medium.size, "took no mark"),))
             return True
+        finally:
+            self.written = account.meter.done if account.meter else 0
         first = Damage()
         self._medium.drop_caches()
         places = cut_out(self._samples[:1], self._unmarked.troubles)

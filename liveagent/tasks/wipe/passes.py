@@ -17,18 +17,13 @@ from liveagent.tasks.wipe.guards import Armed
 from liveagent.tasks.wipe.options import WipeOptions
 from liveagent.tasks.wipe.overwrite import Damage, Digest, Medium, TooManyErrors, Trouble, clip, cut_out
 from liveagent.tasks.wipe.pattern import Pattern, make_patterns
-from liveagent.tasks.wipe.record import PAGE, Keeper, Record, Sitting, find_reserved, why_not_same
+from liveagent.tasks.wipe.record import PAGE, SEALED, UNSEALED, Keeper, Record, Sitting, find_reserved, why_not_same
 from liveagent.tasks.wipe.samples import choose_claims, choose_samples, describe_places
 
 # A power cut costs at most this many seconds of work; the drive's cache goes down each time.
 RECORD_EVERY = 5.0
 # Bytes from which on a seek before them takes no time worth counting.
 IN_A_ROW = 4 * 1024 * 1024
-SEALED = "by a record that the agent's own key seals"
-UNSEALED = (
-    "by a record that nothing seals: what it says of earlier sittings and of the state before is its word alone, and "
-    "all that it claims to be written is read back before the disk is called erased"
-)
 
 
 def find_passed(account: Account, armed: Armed, options: WipeOptions) -> tuple[str, ...]:
@@ -168,9 +163,14 @@ class Overwrite:
             # Since the record was written the pass went on for a while, so that behind it both are found.
             believer = self._medium.believer(patterns[number], patterns[number - 1], damage)
             claims.append((Span(end, self._body - end), believer))
+        looks = [([*cut_out(choose_claims(claim, self._sample_seed), bad)], work) for claim, work in claims]
+        started = time.monotonic()
         with contextlib.suppress(TooManyErrors):
-            for claim, work in claims:
-                self._flow(cut_out(choose_claims(claim, self._sample_seed), bad), work, count=False)
+            for places, work in looks:
+                self._flow(places, work, count=False)
+            # The sum before the first write was taken then: this is the first look of this sitting.
+            length = sum(span.length for places, _ in looks for span in places)
+            self._account.note_pace(length, time.monotonic() - started)
         if damage.troubles:
             return f"byte {damage.troubles[0].offset} does not hold what it says: the disk was used since"
         return ""
@@ -208,14 +208,14 @@ class Overwrite:
         record = self._record
         return choose_samples(record.size, "sample", self._medium.sector, record.digest_seed)
 
-    def _name_step(self, what: str, number: int) -> str:
-        """`overwrite 1/2`: each step is counted for itself; how long it takes is said of all of them."""
-        steps = len(self._record.patterns) + bool(self._samples())
-        return what if steps == 1 else f"{what} {number + 1}/{steps}"
+    def _name_pass(self, number: int) -> str:
+        """`overwrite 1/3` of three passes: each is counted for itself, and the time left is that of all."""
+        passes = len(self._record.patterns)
+        return "overwrite" if passes == 1 else f"overwrite {number + 1}/{passes}"
 
     def _write_pass(self, number: int) -> None:
         record = self._record
-        self._account.label = self._name_step("overwrite", number)
+        self._account.label = self._name_pass(number)
         pattern = self._patterns()[number]
         start = record.offset if number == record.number else 0
         self._record = dataclasses.replace(record, phase="write", number=number, offset=start)
@@ -274,7 +274,7 @@ class Overwrite:
         self._flow(suspected, self._medium.writer(last, self._damage), count=False)
         self._medium.flush()
         self._medium.drop_caches()
-        self._account.label = self._name_step("read back", len(self._record.patterns))
+        self._account.label = "read back"
         self._account.measure(sum(span.length for span in samples))
         check = self._medium.checker(last, self._mismatches)
         flow = self._make_flow(cut_out(clip(samples, self._body), self._damage.troubles), check)

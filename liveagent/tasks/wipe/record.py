@@ -28,6 +28,12 @@ PASSES_LIMIT = 35
 WORDS_LIMIT, WORD_LIMIT = 256, 256
 # A smaller disk is wiped in no time, and begun anew.
 SMALLEST = 8 * 1024 * 1024
+# What vouches for earlier sittings.
+SEALED = "by a record that the agent's own key seals"
+UNSEALED = (
+    "by a record that nothing seals: what it says of earlier sittings and of the state before is its word alone, and "
+    "all that it claims to be written is read back before the disk is called erased"
+)
 
 
 @dataclasses.dataclass(frozen=True)

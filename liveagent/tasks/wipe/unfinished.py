@@ -35,10 +35,7 @@ def _render_point(record: Record) -> str:
 
 def _render_going_on(record: Record) -> str:
     """The wipe looks whether the disk holds what its record claims, which takes longer than a preview may."""
-    return (
-        f"goes on at {_render_point(record)}, where the disk still holds what was written until then; else, and with "
-        "another pattern or number of passes, it begins anew"
-    )
+    return f"goes on at {_render_point(record)}, if what was written until then is still there; else it begins anew"
 
 
 def _render_given_up(record: Record) -> str:

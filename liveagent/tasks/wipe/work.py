@@ -185,7 +185,7 @@ def find_not_measured(orders: Sequence[Order]) -> Iterator[str]:
     for order in orders:
         disk, drive = order.disk, order.drive
         if drive.health is None and disk.transport in ASKED:
-            yield f"{disk.label}: its SMART data could not be read"
+            yield f"{disk.label}: its SMART data could not be read, on which no verdict hangs"
         if drive.ata and (drive.ata.hpa_hidden is None or drive.ata.dco_hidden is None):
             yield f"{disk.label}: whether sectors are hidden from this system is not known (HPA, DCO)"
         if disk.transport is Transport.MMC or (drive.nvme and drive.nvme.rpmb):

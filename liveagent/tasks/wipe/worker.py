@@ -13,11 +13,10 @@ from liveagent.events import JSON, Verdict, worst
 from liveagent.host import Cancelled, CommandError
 from liveagent.machine.contents import probe_contents
 from liveagent.machine.smart import compare
-from liveagent.report.lines import render_bytes
 from liveagent.tasks import Context
 from liveagent.tasks.wipe import ata, nvme, opal, scsi
 from liveagent.tasks.wipe import overwrite as disk_io
-from liveagent.tasks.wipe.account import LAST_LOOK, Account, describe_disk, summarize_row
+from liveagent.tasks.wipe.account import LAST_LOOK, Account, describe_begun, describe_disk, summarize_row
 from liveagent.tasks.wipe.decide import Order, describe_held, probe_drives
 from liveagent.tasks.wipe.firmware import Erased, Job, Joint, NotBegun, Unconfirmed
 from liveagent.tasks.wipe.flow import Flow, spans
@@ -56,6 +55,9 @@ class Worker:
         self._options = options
         self._joint = joint
         self._begun = False
+        # Of an erase by the drive itself: bytes of marks that were written before it, and whether it was told to.
+        self._marked = 0
+        self._was_told = False
         self._was_awaited = False
         self._technique = order.choice.first
         row = self.account.row
@@ -103,11 +105,8 @@ class Worker:
                 self._erase(answer)
                 self._look_after(answer)
         except Cancelled:
-            state = "it was begun and is not erased" if self._begun else "it was not begun"
-            written, size = account.row["bytes_written"], self.disk.size
-            if written:
-                state += f": {render_bytes(written)} written, {render_bytes(size)} a pass; the rest may be as it was"
-            account.find("wipe.cancelled", Verdict.CANCELLED, state)
+            words = describe_begun(account.row, self._marked, self._was_told) if self._begun else "it was not begun"
+            account.find("wipe.cancelled", Verdict.CANCELLED, words)
         except Unconfirmed as error:
             summary = f"{self._technique.name} was begun and not confirmed: {error}"
             account.find("wipe.technique.failed", Verdict.UNKNOWN, summary)
@@ -193,6 +192,7 @@ class Worker:
         try:
             self._firmware_between(armed, technique, marks)
         finally:
+            self._marked += marks.written
             marks.close()
 
     def _firmware_between(self, armed: Armed, technique: Technique, marks: Marks) -> None:
@@ -204,6 +204,7 @@ class Worker:
         erase = ERASERS[technique.name.partition("-")[0]]
 
         def command() -> Erased:
+            self._was_told = True
             return erase(job, technique.name)
 
         if self._joint and self._is_for_all(technique):
@@ -359,6 +360,8 @@ class Worker:
                 account.find("wipe.exceptions", Verdict.WARN, f"not reached: {'; '.join(exceptions)}")
         verdict = worst(account.verdicts) if account.verdicts else Verdict.PASS
         row["status"] = self._choose_status()
+        if row["status"] == "not-erased":
+            row["bytes_written"] = row["bytes_written"] or self._marked
         row.update(verdict=verdict.value, finished=account.now(), seconds=round(seconds, 3))
         if row["status"] == "not-erased":
             row["method"] = NONE
