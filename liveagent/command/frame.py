@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -55,8 +56,9 @@ def tell(text: str, err: bool = True) -> None:
     lines = [clean(line) for line in text.split("\n")]
     folded = [part for line in lines for part in (fold(line, width) if 0 < width < len(line) else [line])]
     if err:
-        # What was asked for comes first, also where both go into one pipe.
-        sys.stdout.flush()
+        # What was asked for comes first, also where both go into one pipe; nobody need read it any more.
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
     click.echo("\n".join(folded), err=err)
 
 

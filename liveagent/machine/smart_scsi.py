@@ -127,6 +127,6 @@ def parse_pending(text: str) -> int | None:
 
 
 def _parse_count(words: str, text: str) -> int | None:
-    match = re.search(rf"{words}\s{{1,8}}(\d{{1,19}})(?!\d)", text, re.ASCII)
+    match = re.search(rf"{words} {{1,8}}(\d{{1,19}})(?!\d)", text, re.ASCII)
     count = int(match.group(1)) if match else None
     return count if count is not None and count < MOST else None

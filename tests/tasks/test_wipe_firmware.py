@@ -407,6 +407,7 @@ def test_erase_of_a_disk_that_took_no_mark_and_did_not_change(make_loop: MakeLoo
         restore()
     assert (row["verdict"], row["status"]) == ("fail", "not-erased"), bench.codes()
     assert row["before"]["digest"] == row["after"]["digest"]  # type: ignore[index]
+    assert row["bytes_written"] == 0
 
 
 def test_password_that_stays_is_said_with_the_remedy(make_loop: MakeLoop, identify: str) -> None:

@@ -74,7 +74,8 @@ class Marks:
             self._unmarked = Damage((Trouble(0, self._medium.size, "took no mark"),))
             return True
         finally:
-            self.written = account.meter.done if account.meter else 0
+            done = account.meter.done if account.meter else 0
+            self.written = max(0, done - self._unmarked.lost)
         first = Damage()
         self._medium.drop_caches()
         places = cut_out(self._samples[:1], self._unmarked.troubles)
