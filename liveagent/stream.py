@@ -9,6 +9,7 @@ from typing import Callable
 # What is kept of one command's output; a tool that prints more than this is not read for its text.
 OUTPUT_LIMIT = 16 * 1024 * 1024
 LINE_LIMIT = 64 * 1024
+# So far back a place between words is looked for, to cut there.
 WORD_LIMIT = 4 * 1024
 # How often a line that draws over itself (a bar, a count) is told while it has no end yet, in seconds.
 REDRAW = 10.0

@@ -14,6 +14,7 @@ from typing import Callable
 
 import pytest
 
+from liveagent.command.frame import Shell, list_fates
 from liveagent.host import Host
 from liveagent.lock import Lock
 from liveagent.machine.dmi import probe_identity
@@ -259,15 +260,29 @@ def test_no_disk_is_not_all_disks(command: Command, words: list[str], said: str)
 
 
 @pytest.mark.loop
-def test_a_dry_run_says_what_it_was_and_what_was_before(command: Command, make_loop: MakeLoop) -> None:
-    """Nothing was done, nothing else is looked away from, and what an earlier run left is said."""
+def test_a_dry_run_says_what_it_was(command: Command, make_loop: MakeLoop) -> None:
+    """Nothing was done; a refusal stands below the table, which it is no row of."""
     device = make_loop(8 * MIB, MARK)
     done = command("run", "wipe", "--disks", device, "--dry-run")
     assert done.returncode == 0 and done.stderr.splitlines()[-1] == "this was a dry run: nothing was done"
-    assert "note:" not in done.stdout
     done = command("run", "wipe", "--disks", "no-such-disk", "--dry-run")
     assert done.returncode == 4 and "\nREFUSED: there is no disk no-such-disk" in f"\n{done.stdout}"
     assert backing(device).read_bytes()[: len(MARK)] == MARK
+
+
+def test_what_earlier_runs_left_of_a_disk_is_said(tmp_path: Path) -> None:
+    """Once for all disks that a run left alike; of disks that are not shown nothing."""
+    directory = tmp_path / "runs" / "20260102T030405Z-1a2b3c"
+    directory.mkdir(parents=True)
+    disks = [{"serial": f"ZA{number}", "status": "not-erased", "verdict": "cancelled"} for number in range(9)]
+    disks.append({"serial": "ZB1", "status": "erased", "verdict": "pass"})
+    result = {"tasks": [{"task": "wipe", "data": {"disks": disks}}], "verdict": "cancelled", "summary": ""}
+    (directory / "result.json").write_text(json.dumps(result))
+    shown = ["overwrite", *(f"ZA{number}" for number in range(8))]
+    assert list_fates(Shell(Host(), "", str(tmp_path)), shown) == [
+        f"run {directory.name} left ZA0, ZA1, ZA2, ZA3, ZA4, ZA5 and 2 more not erased (CANCELLED)"
+    ]
+    assert list_fates(Shell(Host(str(tmp_path)), "", str(tmp_path)), shown) == []
 
 
 def test_what_is_refused_is_not_asked_about(command: Command) -> None:

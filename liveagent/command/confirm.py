@@ -29,7 +29,7 @@ def ask_for_serial(machine: Machine, previews: Sequence[Preview]) -> None:
     # What was typed before the question was seen is no answer to it.
     termios.tcflush(sys.stdin, termios.TCIFLUSH)
     question = f"Type this machine's {what}, {word}, to go on"
-    for again in range(TRIES, 0, -1):
+    for _ in range(TRIES):
         typed = ""
         try:
             while not typed:
@@ -40,5 +40,5 @@ def ask_for_serial(machine: Machine, previews: Sequence[Preview]) -> None:
         if typed == word:
             return
         hint = "; the disks are those above" if any(typed in row for one in previews for row in one.rows) else ""
-        frame.tell(f"that is not the {what} of this machine{hint}{'' if again > 1 else '.'}")
+        frame.tell(f"that is not the {what} of this machine{hint}")
     frame.fail("nothing was touched", EXIT_STATUS[Verdict.CANCELLED])

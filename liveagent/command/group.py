@@ -18,7 +18,7 @@ class Commands(click.Group):
             from liveagent.tasks import BUILT_IN
 
             near = suggest(args[0], self.list_commands(ctx))
-            task = args[0] if args[0] in BUILT_IN else "" if near else find_nearest(args[0], sorted(BUILT_IN))
+            task = find_nearest(args[0], BUILT_IN) if args[0] in BUILT_IN or not near else ""
             if task:
                 near = f"; did you mean `liveagent run {task}`?"
             raise click.UsageError(f"{error.message.rstrip('.')}{near}", ctx) from None

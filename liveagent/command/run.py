@@ -274,7 +274,7 @@ def _pairs(extra: Sequence[str], faults: list[Fault]) -> Iterator[tuple[str, str
                 Fault(
                     "plan.option.word",
                     BY_HAND,
-                    f"{word!r} is no option; options are --OPTION VALUE (as --disks SERIAL), several tasks TASK,TASK",
+                    f"{word!r} is no option; options are --OPTION VALUE (--help names them), several tasks TASK,TASK",
                 )
             )
             continue

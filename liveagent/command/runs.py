@@ -190,7 +190,8 @@ def tell_certificate(shell: frame.Shell, run: str) -> None:
     certificate = describe_certificate(shell.places, run)
     if certificate:
         frame.tell(certificate)
-        if shell.host.is_real and probe_live(shell.host).is_live:
+        # With a directory of one's own it may lie anywhere.
+        if shell.is_plain and probe_live(shell.host).is_live:
             frame.tell("it lies in the memory of this live system: copy it away before that goes down")
 
 

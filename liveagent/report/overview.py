@@ -30,13 +30,16 @@ def list_overview(task: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def list_not_measured(task: Mapping[str, Any]) -> list[str]:
     """What was not measured, and why."""
-    rows = only_mapping(task.get("data")).get("not_measured")
-    return [str(row) for row in rows] if isinstance(rows, (list, tuple)) else []
+    return _list_texts(task, "not_measured")
 
 
 def list_not_named(task: Mapping[str, Any]) -> list[str]:
     """The disks that nobody asked for, and that were left as they are."""
-    rows = only_mapping(task.get("data")).get("not_named")
+    return _list_texts(task, "not_named")
+
+
+def _list_texts(task: Mapping[str, Any], name: str) -> list[str]:
+    rows = only_mapping(task.get("data")).get(name)
     return [str(row) for row in rows] if isinstance(rows, (list, tuple)) else []
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from liveagent.report.lines import render_bytes, render_duration
-from liveagent.report.overview import list_differences, list_not_measured, list_overview
+from liveagent.report.overview import list_differences, list_not_measured, list_not_named, list_overview
 from liveagent.report.troubles import list_disks, name_finding
 
 if TYPE_CHECKING:
@@ -32,4 +32,5 @@ def make_environment() -> jinja2.Environment:
     environment.filters["overview"] = list_overview
     environment.filters["differences"] = list_differences
     environment.filters["not_measured"] = list_not_measured
+    environment.filters["not_named"] = list_not_named
     return environment

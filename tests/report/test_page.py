@@ -33,6 +33,15 @@ def test_a_disk_is_named_with_what_became_of_it() -> None:
     assert "<td>/dev/sda<td>–<td>WWZ00K02L<td>4.00 GB<td>erased<td>overwritten, 2m 10s" in page
 
 
+def test_disks_that_nobody_named_are_told_as_well() -> None:
+    """Whoever reads that one disk was erased asks about the others."""
+    result = make_result([WIPED])
+    assert "not named" not in " ".join(render_result(result)) and "Not named" not in render_page(result)
+    result["tasks"][0]["data"]["not_named"] = ["/dev/sdb ZC1B77QK"]
+    assert "  left as it was, not named: /dev/sdb ZC1B77QK" in render_result(result)
+    assert "<h3>Not named, and left as they are</h3>\n<ul><li>/dev/sdb ZC1B77QK" in render_page(result)
+
+
 @pytest.mark.parametrize(
     ("runs", "lines"),
     [

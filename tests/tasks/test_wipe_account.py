@@ -57,7 +57,7 @@ def test_marks_are_data_that_is_gone() -> None:
     """A drive that was to erase itself and was cancelled before is not as it was."""
     row = {"bytes_written": 0, "size": 67_108_864}
     words = describe_begun(row, 31_300_000, was_told=False)
-    assert "31.3 MB of marks" in words and "not yet told" in words
+    assert "31.3 MB of marks" in words and "own erase was not begun" in words
     assert "not seen to end" in describe_begun(row, 31_300_000, was_told=True)
     assert "67.1 MB a pass" in describe_begun({**row, "bytes_written": 4096}, 0, was_told=False)
     assert describe_begun(row, 0, was_told=False) == "it was begun and is not erased"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable
 
 from liveagent.events import JSON, Finding, Verdict, render_time
@@ -16,6 +17,7 @@ from liveagent.machine.temperatures import Thermometer
 from liveagent.options import render_value
 from liveagent.report.lines import render_bytes
 from liveagent.tasks import Context
+from liveagent.tasks.wipe.flow import Span
 from liveagent.tasks.wipe.overwrite import Trouble
 
 # Stretches that are named one by one in a finding; a row lists them all.
@@ -57,7 +59,7 @@ class Ahead:
     def seconds(self, rate: float, pace: float | None) -> float:
         """At the rate of this step, and the pace (bytes a second) at which places were read before, where they were.
 
-        Reading in a row is as fast as writing, and never slower than reading here and there.
+        Reading in a row is taken to be as fast as writing, and to be no slower than reading here and there.
         """
         return self.writes / rate + self.places / (pace or rate) + self.reads / max(rate, pace or 0.0)
 
@@ -180,8 +182,12 @@ class Account:
         """Begin to count a step: `total` bytes are to be moved, `done` of them were before."""
         self.meter = Meter(total, self._progress, done, lambda rate: ahead.seconds(rate, self._pace))
 
-    def note_pace(self, length: int, seconds: float) -> None:
-        """So many bytes were read at places far apart in so long."""
+    @contextlib.contextmanager
+    def pacing(self, places: Iterable[Span]) -> Iterator[None]:
+        """Places far apart are read meanwhile: how fast that goes is the pace of those that are read later."""
+        started = time.monotonic()
+        yield
+        length, seconds = sum(span.length for span in places), time.monotonic() - started
         self._pace = length / seconds if length and seconds > 0 else None
 
     def complete(self) -> None:
@@ -248,7 +254,7 @@ class Account:
 def describe_begun(row: Mapping[str, Any], marked: int, was_told: bool) -> str:
     """How far it came with a disk that is not erased: what of it is gone, and what need not be.
 
-    `marked` are the bytes of marks before an erase by the drive itself, which `was_told` to or not.
+    `marked` are the bytes of marks before an erase by the drive itself; `was_told`: whether that was begun.
     """
     state, written = "it was begun and is not erased", row["bytes_written"]
     if written:
@@ -256,8 +262,8 @@ def describe_begun(row: Mapping[str, Any], marked: int, was_told: bool) -> str:
             f"{state}: {render_bytes(written)} written, {render_bytes(row['size'])} a pass; the rest may be as it was"
         )
     if marked:
-        told = "told to erase itself, and was not seen to end" if was_told else "not yet told to erase itself"
-        return f"{state}: {render_bytes(marked)} of marks written over what was there; the drive was {told}"
+        told = "begun, and not seen to end" if was_told else "not begun"
+        return f"{state}: {render_bytes(marked)} of marks written over what was there; the drive's own erase was {told}"
     return state
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-import time
 from collections.abc import Iterable
 
 from liveagent.events import JSON, Verdict
@@ -57,9 +56,8 @@ class Marks:
         """Sum up what is there, then mark it. False where the disk does not hold what is written to it."""
         account = self._account
         account.begin(LOOK)
-        started = time.monotonic()
-        self._flow(self._looked_at, self._before.work, count=False)
-        account.note_pace(sum(span.length for span in self._looked_at), time.monotonic() - started)
+        with account.pacing(self._looked_at):
+            self._flow(self._looked_at, self._before.work, count=False)
         # An erase that never began may have been tried before: what it marked is not what was there.
         account.row.setdefault("before", {}).setdefault("digest_seed", self._digest_seed)
         account.row["before"].setdefault("digest", str(self._before))

@@ -143,7 +143,9 @@ class Overwrite:
             }
             words = f"resumed at {render_bytes(found.written)}, the last point that run {found.sittings[-1].run} saved"
             if not is_sealed:
-                words += "; nothing seals that (no certificate_key), so what was written before it is read back whole"
+                words += (
+                    "; no seal by this agent's key vouches for that, so all that is said to be written is read back"
+                )
             self._account.find("wipe.resumed", Verdict.PASS, words, measured)
         sitting = Sitting(self._run, started, "", self._record.written, self._record.written)
         self._record = dataclasses.replace(self._record, sittings=(*self._record.sittings, sitting))
@@ -164,13 +166,9 @@ class Overwrite:
             believer = self._medium.believer(patterns[number], patterns[number - 1], damage)
             claims.append((Span(end, self._body - end), believer))
         looks = [([*cut_out(choose_claims(claim, self._sample_seed), bad)], work) for claim, work in claims]
-        started = time.monotonic()
-        with contextlib.suppress(TooManyErrors):
+        with contextlib.suppress(TooManyErrors), self._account.pacing(span for places, _ in looks for span in places):
             for places, work in looks:
                 self._flow(places, work, count=False)
-            # The sum before the first write was taken then: this is the first look of this sitting.
-            length = sum(span.length for places, _ in looks for span in places)
-            self._account.note_pace(length, time.monotonic() - started)
         if damage.troubles:
             return f"byte {damage.troubles[0].offset} does not hold what it says: the disk was used since"
         return ""
@@ -193,9 +191,8 @@ class Overwrite:
             known = {name: before[name] for name in ("digest", "unreadable", "digest_seed")}
             self._record = dataclasses.replace(self._record, **known)
             return
-        started = time.monotonic()
-        digest = self._make_digest()
-        self._account.note_pace(sum(span.length for span in self._choose_looks()), time.monotonic() - started)
+        with self._account.pacing(self._choose_looks()):
+            digest = self._make_digest()
         self._record = dataclasses.replace(self._record, digest=str(digest), unreadable=digest.unreadable)
 
     def _make_digest(self) -> Digest:

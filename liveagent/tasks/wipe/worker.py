@@ -197,6 +197,7 @@ class Worker:
 
     def _firmware_between(self, armed: Armed, technique: Technique, marks: Marks) -> None:
         self._begun = True
+        self._was_told = False  # another technique may have been tried before
         if not marks.write():
             return
         self.account.label = technique.name

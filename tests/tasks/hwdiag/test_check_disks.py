@@ -244,7 +244,7 @@ def drive(state: State, says: str, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_a_sas_drive_linked_slower_than_its_like(models: str, links: list[DriveLink | None], slow: list[int]) -> None:
-    """No page says what the drive could do; another one of its model does."""
+    """What the drive could do nobody asks it; another one of its model shows it."""
     drives = tuple(
         dataclasses.replace(HDD, name=f"sd{number}", model=model, transport=Transport.SAS, link=link)
         for number, (model, link) in enumerate(zip(models, links))

@@ -71,7 +71,7 @@ UNLIKE = Code(
     Verdict.WARN,
     "the link is slower than that of a drive of the same model, and its port allows more: reseat it, look at cable "
     "and backplane",
-    "SPL: both ends agree on the fastest that works; no page of a SAS drive says what it is able to",
+    "SPL: both ends agree on the fastest that works; the mode page with the drive's own limit is not asked for",
 )
 PATHS = Code(
     "disk.paths",
