@@ -241,7 +241,7 @@ def cancel(shell: Shell, name: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
 @click.pass_obj
 def history(shell: Shell, as_json: bool) -> None:
-    """Earlier runs, the newest last."""
+    """The runs, the newest last. A run's name begins with the time at which it began, in UTC."""
     from liveagent.command import runs
 
     rows = runs.open_records(shell).history()

@@ -26,6 +26,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "curl": ("curl",),
     "gawk": ("gawk",),
     "bash-completion": ("bash-completion",),
+    "less": ("less",),
     "tar": ("tar",),
     "zstd": ("zstd",),
     "ca-certificates": ("ca-certificates",),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from liveagent.events import WORST_FIRST, Finding, Verdict, worst
 from liveagent.host import Cancelled
 from liveagent.machine.inventory import LISTENING, Inventory, probe_inventory
+from liveagent.machine.lldp import LISTEN
 from liveagent.report.spool import write_synced
 from liveagent.tasks import Context, Outcome
 from liveagent.tasks.hwdiag import compare, expect
@@ -36,6 +37,8 @@ def run(context: Context, options: HwdiagOptions, judges: Sequence[Judge] = JUDG
 
     def tell(awaited: Sequence[str]) -> None:
         label = f"waits for {', '.join(awaited)}" if awaited else "judges"
+        if awaited == ["lldp"]:
+            label = f"listens for switches ({LISTEN:.0f} s)"
         context.progress("", len(LISTENING) - len(awaited), len(LISTENING), "parts", label)
 
     inventory = probe_inventory(context.host, LISTENING, tell)
