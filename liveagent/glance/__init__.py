@@ -6,8 +6,8 @@ imports. Where no service answers, the command looks for itself.
 
 from __future__ import annotations
 
+import _socket  # what `socket` is built on: that module's own imports take longer than all that is done here
 import os
-import socket
 
 RUNTIME = "/run/liveagent"  # as in places.py, whose imports would cost more than the question
 NAME = "glance"
@@ -31,12 +31,15 @@ def ask(question: bytes) -> str | None:
     path = os.path.join(os.environ.get("LIVEAGENT_RUNTIME_DIR") or RUNTIME, NAME)
     told = b""
     try:
-        with socket.socket(socket.AF_UNIX) as asking:
+        asking = _socket.socket(_socket.AF_UNIX)
+        try:
             asking.settimeout(PATIENCE)
             asking.connect(path)
             asking.sendall(question)
             while part := asking.recv(65536):
                 told += part
+        finally:
+            asking.close()
     except OSError:
         return None
     # Half an answer is none: each ends with a line.
