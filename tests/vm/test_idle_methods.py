@@ -11,9 +11,10 @@ from .contract import disk_row, reasons_of
 from .disks import SIZE, Disk, count_traces, file_hash, find_difference, refill
 from .guest import Guest
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.timeout(900)]
 
 
+@pytest.mark.vm
 def test_purge_is_refused_where_only_clear_is_possible(idle_guest: Guest, idle_disks: dict[str, Disk]) -> None:
     """QEMU's SATA disk has neither SECURITY nor SANITIZE, and an overwrite would not be what was asked for."""
     disk = idle_disks["SATA0101"]
@@ -25,6 +26,7 @@ def test_purge_is_refused_where_only_clear_is_possible(idle_guest: Guest, idle_d
     assert file_hash(disk.path) == before
 
 
+@pytest.mark.vm_long
 def test_auto_says_that_it_could_only_clear(idle_guest: Guest, idle_disks: dict[str, Disk]) -> None:
     """A disk that was overwritten for want of anything better is `clear`, never `purge`."""
     disk = idle_disks["SATA0101"]
@@ -36,6 +38,7 @@ def test_auto_says_that_it_could_only_clear(idle_guest: Guest, idle_disks: dict[
     assert count_traces(disk) == 0
 
 
+@pytest.mark.vm
 def test_quick_is_never_called_erased(idle_guest: Guest, idle_disks: dict[str, Disk]) -> None:
     """`quick` takes the signatures away and says itself that the data is still there."""
     disk = idle_disks["SCSI0101"]
@@ -49,6 +52,7 @@ def test_quick_is_never_called_erased(idle_guest: Guest, idle_disks: dict[str, D
     assert count_traces(disk) > 0
 
 
+@pytest.mark.vm_long
 def test_overwrite_on_top_of_a_format(idle_guest: Guest, idle_disks: dict[str, Disk]) -> None:
     """`also_overwrite`: after the drive's own erasure every byte is the stream that the result gives the seed of."""
     disk = idle_disks["NVME0101"]
