@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import fcntl
 import os
 import re
 import select
+import sys
 import termios
 import threading
 import time
@@ -29,6 +31,8 @@ POLL = 0.5
 # What comes within so many seconds was typed, or was noise, together.
 BURST = 0.1
 CTRL_C = b"\x03"
+# asm-generic/ioctls.h: the number of the terminal that a file really is; /dev/tty0 and /dev/console lead to another.
+TIOCGDEV = 0x80045432
 # Two names may lead to one terminal: what is read of it and what is set is one step.
 _ATTRIBUTES = threading.Lock()
 
@@ -71,6 +75,7 @@ class Tty:
         self._stopping = threading.Event()
         self._until = float("inf")
         self._file = -1
+        self._device: int | None = None
         self._thread = threading.Thread(target=self._work, name=f"console {path}", daemon=True)
 
     def start(self) -> None:
@@ -111,6 +116,10 @@ class Tty:
         """As long as a screen is shown, lines go to whoever draws it; None has them written again."""
         self._held = held
 
+    def is_taken(self) -> bool:
+        """Whether somebody is logged in there, who has the terminal to himself, and `attach` to see a run."""
+        return self._device is not None and self._device in _list_taken()
+
     def stop(self, until: float) -> None:
         """Let what is queued go out until then (by the monotonic clock), then let go; `join` waits for that."""
         self._until = until
@@ -139,6 +148,7 @@ class Tty:
     def _send(self) -> None:
         if self._file < 0:
             self._file = self._open()
+            self._device = _number(self._file)
         if not self._rest:
             self._rest = self._next().encode("utf-8", "replace")
         try:
@@ -169,6 +179,25 @@ class Tty:
         with contextlib.suppress(OSError):
             os.close(self._file)
         self._file = -1
+
+
+def _number(file: int) -> int | None:
+    """Which device a terminal is; None of what is none (a file that stands for one)."""
+    try:
+        return int.from_bytes(fcntl.ioctl(file, TIOCGDEV, bytes(4)), sys.byteorder)
+    except OSError:
+        return None
+
+
+def _list_taken() -> set[int]:
+    """The terminals at which somebody is logged in, by number (utmp(5))."""
+    import psutil  # costs 30 ms
+
+    taken = set()
+    for user in psutil.users():
+        with contextlib.suppress(OSError):
+            taken.add(os.stat(f"/dev/{user.terminal}").st_rdev)
+    return taken
 
 
 class Consoles:

@@ -26,7 +26,10 @@ SAID = 100
 
 
 class Panel(Sink):
-    """Shows one run until it has ended, then leaves the end standing and the consoles as they were."""
+    """Shows one run until it has ended, then leaves the end standing and the consoles as they were.
+
+    Where somebody is logged in nothing is shown: he may well be watching the run there himself.
+    """
 
     def __init__(self, reader: Reader, consoles: Consoles, clock: Callable[[], float] = time.time) -> None:
         super().__init__("consoles", reader)
@@ -37,9 +40,10 @@ class Panel(Sink):
 
     def run_once(self) -> bool:
         events = self.reader.read(200)
+        serials = [tty for tty in self._consoles.serials if not tty.is_taken()] if events else []
         for event in events:
             for line in self._lines.render(event):
-                for tty in self._consoles.serials:
+                for tty in serials:
                     tty.write(line)
         if self._consoles.screens:
             if events and self._drawing is None:
@@ -95,6 +99,8 @@ class Drawing:
         from liveagent.report.screen import render
 
         for tty, painter in self._painters:
+            if tty.is_taken():
+                continue
             columns, rows = tty.measure()
             # The last row and column stay free: there a console would wrap, or scroll.
             width, height = columns - 1, rows - 1

@@ -13,7 +13,9 @@ import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from liveagent.events import Event
@@ -142,6 +144,27 @@ def test_what_others_write_is_put_right(consoles: Consoles, screen: Tmux, tmp_pa
     limit = time.monotonic() + LONG
     while screen.wait_for("Alt+F2") != before:
         assert time.monotonic() < limit, screen.wait_for("")
+    assert panel.stop()
+
+
+def test_who_is_logged_in_has_the_terminal_to_himself(
+    consoles: Consoles, screen: Tmux, serial: Tmux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He may be watching the run there himself, which a picture on top would spoil; when he leaves it comes back."""
+    there = [SimpleNamespace(terminal=terminal.path.removeprefix("/dev/")) for terminal in (screen, serial)]
+    monkeypatch.setattr(psutil, "users", lambda: there)
+    record = tmp_path / "events.jsonl"
+    panel = start(consoles, record)
+    assert panel.drain(copy(record, "wipe.jsonl")[-1].sequence, LONG)
+    for terminal in (screen, serial):
+        with open(terminal.path, "w") as stream:
+            stream.write("# liveagent attach\n")
+        text = terminal.wait_for("# liveagent attach")
+        assert "a line before the run" in text and "wipe" not in text
+    there.clear()
+    screen.wait_for("the others go on", "Alt+F2")
+    assert panel.drain(copy(record, "wipe-end.jsonl")[-1].sequence, LONG)
+    assert "wipe: started" not in serial.wait_for("It did not pass")
     assert panel.stop()
 
 

@@ -157,6 +157,27 @@ def test_a_restart_ends_the_run_in_order(guest: Guest) -> None:
     assert found["verdict"] == "cancelled" and "the service was stopped" in json.dumps(found)
 
 
+@pytest.mark.vm_long
+def test_who_is_logged_in_at_the_screen_is_not_drawn_over(guest: Guest) -> None:
+    """agetty(8) and login(1) let somebody in on the first terminal; the run is drawn there when he has left."""
+    getty, hint = "getty@tty1.service", "Alt+F2 is for logging in"
+    place = f"/run/systemd/system/{getty}.d"
+    guest.run(f"install -d {place}")
+    guest.put("[Service]\nExecStart=\nExecStart=-/sbin/agetty --autologin root tty1 linux\n", f"{place}/lab.conf")
+    try:
+        guest.run(f"systemctl daemon-reload; systemctl restart {getty}; clear >/dev/tty1")
+        guest.run("until who | grep -q tty1; do sleep .2; done", timeout=60)
+        seen = len(guest.console.text)
+        begin(guest, "hold")
+        # Lines go to the serial line just before the picture would be drawn.
+        guest.console.wait_for("holding on to it", 60, since=seen)
+        assert hint not in guest.run("cat /dev/vcs1")
+        guest.run(f"systemctl stop {getty}; while who | grep tty1; do sleep .2; done", timeout=60)
+        guest.run(f"until grep -q '{hint}' /dev/vcs1; do sleep .2; done", timeout=60)
+    finally:
+        guest.run(f"rm -r {place}; systemctl daemon-reload; systemctl restart {getty}")
+
+
 @pytest.mark.vm
 def test_who_may_look_and_who_may_not(guest: Guest) -> None:
     run = begin(guest, "hold")
