@@ -16,6 +16,10 @@ class NoDaemon(Unanswered):
     """There is no daemon on the bus, or it does not answer."""
 
 
+class Late(NoDaemon):
+    """The daemon is there and has not answered in time: whether it did what it was asked is not known."""
+
+
 class Denied(Unanswered):
     """The bus does not let this user ask that."""
 
@@ -55,6 +59,8 @@ class Client:
                 raise Denied("only root, and who is in the group liveagent, may look; only root may change") from None
             if remote.endswith("LookupError"):
                 raise LookupError(_words(error)) from None
+            if error.matches(Gio.io_error_quark(), Gio.IOErrorEnum.TIMED_OUT):
+                raise Late(f"the service did not answer within {TIMEOUT} s") from None
             raise NoDaemon(f"the service did not answer: {_words(error)}") from None
         return answer.unpack()[0]
 

@@ -181,17 +181,19 @@ def find_service(shell: frame.Shell) -> Client | None:
 
 def hand_in(shell: frame.Shell, client: Client, order: Order, how: How) -> int:
     """Have the service run it, and watch; who leaves leaves the run alone."""
-    from liveagent.bus.client import NoDaemon
+    from liveagent.bus.client import Late
 
-    answer = client.submit(order.encode())
-    if answer.get("kind") == "early":
-        frame.tell("the service makes this boot's own plan, which comes first; waiting for it (Ctrl-C leaves) …")
     try:
+        answer = client.submit(order.encode())
+        if answer.get("kind") == "early":
+            frame.tell("the service makes this boot's own plan, which comes first; waiting for it (Ctrl-C leaves) …")
         while answer.get("kind") == "early":
             time.sleep(EARLY_POLL)
             answer = client.submit(order.encode())
     except KeyboardInterrupt:
         frame.fail("nothing was touched", EXIT_STATUS[Verdict.CANCELLED])
+    except Late as error:
+        frame.fail(f"{error}, and may have begun it all the same; `liveagent status` shows what runs")
     if "error" in answer:
         frame.fail(answer["error"])
     run = answer["run"]
@@ -202,15 +204,11 @@ def hand_in(shell: frame.Shell, client: Client, order: Order, how: How) -> int:
         return 0
     try:
         leave = "Ctrl-C leaves, and the run goes on; `liveagent cancel` stops it"
-        document = runs.follow(client, run, leave, on_stderr=how.as_json)
+        document = runs.follow(runs.open_records(shell), run, leave, on_stderr=how.as_json)
     except KeyboardInterrupt:
         frame.tell(f"left; the run goes on. `liveagent attach {run}` comes back, `liveagent cancel` stops it")
         # How it ends is not known here, and a script must not take that for a pass.
         return EXIT_STATUS[Verdict.UNKNOWN]
-    except NoDaemon as error:
-        frame.fail(f"{error}; `liveagent attach {run}` shows what became of the run")
-    except LookupError as error:
-        frame.fail(str(error))
     if how.as_json:
         frame.print_json(dict(document))
     else:

@@ -153,6 +153,7 @@ def attach(shell: frame.Shell, records: Records, run: str) -> int:
 
 def follow(records: Records, run: str, hint: str, on_stderr: bool = False) -> Mapping[str, Any]:
     """Show a run until it ends; its result. Raises KeyboardInterrupt for who leaves."""
+    from liveagent.bus.client import Late
     from liveagent.report.terminal import open_display
 
     # As Ctrl-C does, so that the terminal is put back.
@@ -160,9 +161,14 @@ def follow(records: Records, run: str, hint: str, on_stderr: bool = False) -> Ma
     after = 0
     with open_display(sys.stderr if on_stderr else sys.stdout, hint) as display:
         while True:
-            # Asked first: what is written before it ends is then read below.
-            is_on = records.is_on(run)
-            events = records.events(run, after)
+            try:
+                # Asked first: what is written before it ends is then read below.
+                is_on = records.is_on(run)
+                events = records.events(run, after)
+            except Late as error:
+                # On a machine with much to do; the run is the service's, and knows nothing of who watches.
+                display.say(f"{error}; asking again")
+                continue
             display.show(events)
             for event in events:
                 after = event.sequence
@@ -172,7 +178,7 @@ def follow(records: Records, run: str, hint: str, on_stderr: bool = False) -> Ma
                 break
             if not events:
                 time.sleep(POLL)
-    frame.fail(f"run {run} was broken off")
+    frame.fail(f"run {run} was broken off; `liveagent status` shows whether the service goes on with it")
 
 
 def describe_certificate(places: Places, run: str) -> str:
