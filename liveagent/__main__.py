@@ -7,6 +7,14 @@ import sys
 
 
 def main() -> None:
+    try:
+        answer()
+    except KeyboardInterrupt:
+        # While something is still imported, most of the time of Tab and of `status`: there is nothing to put away.
+        sys.exit(130)
+
+
+def answer() -> None:
     if sys.argv[1:] == ["--version"]:
         from liveagent import __version__
 

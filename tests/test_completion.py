@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,6 @@ def place(tmp_path_factory: pytest.TempPathFactory, liveagent_path: str) -> Path
 
 @pytest.fixture(scope="module")
 def liveagent_path() -> str:
-    import sys
-
     return str(Path(sys.executable).parent / "liveagent")
 
 
@@ -38,6 +37,32 @@ def ask(program: str, instruction: str, words: str, current: int, **more: str) -
     done = subprocess.run([program], env={**environment, **more}, capture_output=True, text=True, timeout=60)
     assert not done.stderr
     return done.stdout
+
+
+# Ctrl-C comes while the command is still being imported, as it does to who is impatient.
+INTERRUPTED = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "liveagent.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+sys.argv = ["liveagent", "status"]
+from liveagent.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("instruction", ["", "bash_complete"])
+def test_who_interrupts_gets_no_traceback(instruction: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "LIVEAGENT_STATE_DIR": str(tmp_path)}
+    if instruction:
+        environment |= {"_LIVEAGENT_COMPLETE": instruction, "COMP_WORDS": "liveagent sta", "COMP_CWORD": "1"}
+    argv = ["env", "--default-signal=INT", sys.executable, "-c", INTERRUPTED]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def complete_by_bash(place: Path, program: str, line: str) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 from liveagent.host import Host
 from liveagent.issue import Issuer
 from liveagent.machine import probe_machine
-from liveagent.machine.disks import Disk
+from liveagent.machine.disks import Disk, Transport
 from liveagent.report.lines import render_bytes
 from liveagent.tasks import Context
 from liveagent.tasks.wipe import work
@@ -139,6 +139,16 @@ def test_a_preview_says_what_goes_on(make_loop: MakeLoop) -> None:
     shown = work.preview(host, probe_machine(host), dataclasses.replace(options, passes=2))
     assert not any("goes on" in row[-1] for row in shown.rows)
     assert not any(row["unfinished"] for row in shown.data["wipe"])
+    # What a disk holds is one thing, whatever is to be done with it.
+    for one in (options, dataclasses.replace(options, passes=2)):
+        held = {row[0]: row[4] for row in work.preview(host, probe_machine(host), one).rows}
+        assert (held[device], held[whole]) == ("a wipe that was broken off", "unknown or empty")
+    machine = probe_machine(host)
+    attached = [dataclasses.replace(disk, transport=Transport.SCSI) for disk in machine.disks if disk.path == device]
+    machine = dataclasses.replace(machine, disks=(*machine.disks, *attached))
+    shown = work.preview(host, machine, dataclasses.replace(options, disks=(whole,)))
+    other = {row[0]: row for row in shown.rows}
+    assert other[device][4:] == ("a wipe that was broken off", "left alone: not named")
 
 
 def test_a_preview_of_quick_says_what_it_is_not(make_loop: MakeLoop) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Callable
 
 from liveagent.events import JSON, Verdict
@@ -201,25 +201,36 @@ def can_be_blind(held: Held, drive: Drive, psid: str) -> bool:
 
 
 def render_preview(
-    decision: Decision, more: Sequence[str], disks: Sequence[Disk] = (), unfinished: Mapping[str, str] | None = None
+    decision: Decision,
+    more: Sequence[str],
+    disks: Sequence[Disk] = (),
+    unfinished: Mapping[str, str] | None = None,
+    begun: Collection[str] = (),
 ) -> Preview:
     """Every disk, with what would be done to it or why nothing would; `more` is what else would be done.
 
     `disks` are all that the machine has: those that nobody named are said to be left alone. `unfinished` says by
-    kernel name what goes on of a wipe that was broken off.
+    kernel name what goes on of a wipe that was broken off; `begun` are all disks that such a wipe left something on.
     """
     going_on = unfinished or {}
+
+    def make_row(disk: Disk, what: str, volume: str = "") -> tuple[str, ...]:
+        nothing = "a wipe that was broken off" if disk.name in begun else "unknown or empty"
+        holds = ", ".join(dict.fromkeys(content.kind for content in disk.contents)) or nothing
+        model = f"{disk.model or '-'} [{volume}]" if volume else disk.model or "-"
+        return (disk.path, model, disk.serial or "-", render_bytes(disk.size), holds, what)
+
     orders, selection = decision.orders, decision.selection
     nothing = "nothing: the whole task is refused, see below" if selection.faults else ""
     rows = []
     for order in orders:
         words = "; ".join(filter(None, (order.text, going_on.get(order.disk.name))))
-        rows.append(_row(order.disk, nothing or words, order.drive.volume, order.disk.name in going_on))
-    rows += [_row(held.disk, f"REFUSED: {held.text}") for held in selection.refused]
-    rows += [_row(held.disk, f"left out: {held.text}") for held in selection.skipped]
+        rows.append(make_row(order.disk, nothing or words, order.drive.volume))
+    rows += [make_row(held.disk, f"REFUSED: {held.text}") for held in selection.refused]
+    rows += [make_row(held.disk, f"left out: {held.text}") for held in selection.skipped]
     named = {order.disk.name for order in orders} | {one.disk.name for one in (*selection.refused, *selection.skipped)}
     others = [disk for disk in disks if disk.name not in named and disk.transport is not Transport.LOOP]
-    rows += [_row(disk, "left alone: not named") for disk in others if not selection.faults]
+    rows += [make_row(disk, "left alone: not named") for disk in others if not selection.faults]
     for disk in decision.raid.physical:
         place = f"{disk.controller} {disk.slot}".strip()
         size = render_bytes(disk.size) if disk.size else "-"
@@ -265,13 +276,6 @@ def encode_raid(raid: RaidSurvey) -> dict[str, JSON]:
         "physical": [dataclasses.asdict(disk) for disk in raid.physical],
         "unlisted": list(raid.unlisted),
     }
-
-
-def _row(disk: Disk, what: str, volume: str = "", is_unfinished: bool = False) -> tuple[str, ...]:
-    nothing = "a wipe that was broken off" if is_unfinished else "unknown or empty"
-    holds = ", ".join(dict.fromkeys(content.kind for content in disk.contents)) or nothing
-    model = f"{disk.model or '-'} [{volume}]" if volume else disk.model or "-"
-    return (disk.path, model, disk.serial or "-", render_bytes(disk.size), holds, what)
 
 
 def _encode(decision: Decision, more: Sequence[str], unfinished: Mapping[str, str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Iterable, Mapping
@@ -17,16 +18,23 @@ from liveagent.tasks.wipe.record import Record, find_reserved, read_record, why_
 LIMIT = 5.0
 
 
-def find_unfinished(host: Host, orders: Iterable[Order], patterns: tuple[str, ...]) -> Mapping[str, str]:
-    """By kernel name what would become of a broken off wipe, of disks that carry the record of the one wanted."""
-    concerned = [order for order in orders if order.choice.first.name in _RENDER]
-    jobs = [Job(order.disk.name, functools.partial(_probe, order.disk, patterns), LIMIT) for order in concerned]
+def find_records(host: Host, disks: Iterable[Disk]) -> Mapping[str, Record]:
+    """By kernel name the record of a wipe that was broken off, of disks that carry their own."""
+    jobs = [Job(disk.name, functools.partial(_probe, disk), LIMIT) for disk in disks]
     found = look_side_by_side(host, jobs).values if host.is_real else {}
-    return {
-        order.disk.name: _RENDER[order.choice.first.name](record)
-        for order in concerned
-        if (record := found.get(order.disk.name))
-    }
+    return {name: record for name, record in found.items() if record}
+
+
+def describe_unfinished(
+    records: Mapping[str, Record], orders: Iterable[Order], patterns: tuple[str, ...]
+) -> Mapping[str, str]:
+    """By kernel name what would become of a broken off wipe, of disks whose record is of the one wanted."""
+    told = {}
+    for order in orders:
+        render, record = _RENDER.get(order.choice.first.name), records.get(order.disk.name)
+        if render and record and not why_not_same(record, dataclasses.replace(record, patterns=patterns)):
+            told[order.disk.name] = render(record)
+    return told
 
 
 def _render_point(record: Record) -> str:
@@ -45,7 +53,7 @@ def _render_given_up(record: Record) -> str:
 _RENDER = {"overwrite": _render_going_on, "quick": _render_given_up}
 
 
-def _probe(disk: Disk, patterns: tuple[str, ...], look: Look) -> Record | None:
+def _probe(disk: Disk, look: Look) -> Record | None:
     reserved = find_reserved(disk)
     if reserved is None:
         return None
@@ -57,5 +65,7 @@ def _probe(disk: Disk, patterns: tuple[str, ...], look: Look) -> Record | None:
         found = read_record(lambda place: os.pread(file, place.length, place.offset), reserved)
     finally:
         os.close(file)
-    wanted = Record(disk.serial, disk.model, disk.size, reserved.offset, patterns, seed="", digest_seed=0)
-    return found if found and not why_not_same(found, wanted) else None
+    if not found:
+        return None
+    own = dataclasses.replace(found, serial=disk.serial, model=disk.model, size=disk.size, body=reserved.offset)
+    return None if why_not_same(found, own) else found

@@ -25,7 +25,7 @@ from liveagent.tasks.wipe.options import WipeOptions
 from liveagent.tasks.wipe.select import Held, choose_disks
 from liveagent.tasks.wipe.side_by_side import Patience, SideBySide
 from liveagent.tasks.wipe.technique import PURGE
-from liveagent.tasks.wipe.unfinished import find_unfinished
+from liveagent.tasks.wipe.unfinished import describe_unfinished, find_records
 from liveagent.tasks.wipe.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -43,8 +43,13 @@ def preview(host: Host, machine: Machine, options: WipeOptions) -> Preview:
     """Every disk, with what would be done to it or why nothing would."""
     more = [PLANS[what](host) for what in wanted_extras(options)]
     decision = decide(host, machine, options)
-    unfinished = find_unfinished(host, decision.orders, options.patterns)
-    return render_preview(decision, more, machine.disks, unfinished)
+    # Also of disks that nobody named: what one holds is the same whoever asks.
+    shown = [disk for disk in machine.disks if disk.size and disk.transport is not Transport.LOOP]
+    records = find_records(
+        host, {disk.name: disk for disk in (*shown, *(order.disk for order in decision.orders))}.values()
+    )
+    unfinished = describe_unfinished(records, decision.orders, options.patterns)
+    return render_preview(decision, more, machine.disks, unfinished, records)
 
 
 def wanted_extras(options: WipeOptions) -> list[str]:
