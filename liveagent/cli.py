@@ -52,6 +52,10 @@ def run() -> None:
             stream.reconfigure(errors="replace")
     try:
         sys.exit(main(prog_name="liveagent", standalone_mode=False))
+    except click.NoSuchOption as error:
+        near = f"; did you mean {error.possibilities[0]}?" if error.possibilities else ""
+        where = error.ctx.command_path if error.ctx else "liveagent"
+        fail(f"{error.option_name}: no such option{near}; `{where} --help` lists them", EXIT_USAGE)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -183,7 +183,12 @@ def choice(*words: str) -> Kind:
     def parse(word: str) -> str:
         folded = word.strip().lower()
         if folded not in words:
-            raise BadValue(f"{word!r} is none of {', '.join(words)}{suggest(folded, words)}")
+            near = suggest(folded, words)
+            raise BadValue(
+                f"{word!r} is not known{near} ({', '.join(words)})"
+                if near
+                else f"{word!r} is none of {', '.join(words)}"
+            )
         return folded
 
     return Kind("|".join(words), parse, words)

@@ -305,6 +305,8 @@ FAULTS = [
     (["run", "wipe", "--disk", "sda"], "did you mean --disks?"),
     (["run", "wipe", "--dryrun"], "did you mean --dry-run?"),
     (["run", "wipe", "hwdiag"], "several tasks TASK,TASK"),
+    (["run", "wipe", "--method", "overwrit"], "'overwrit' is not known; did you mean overwrite? (auto, purge,"),
+    (["status", "--jsn"], "liveagent: --jsn: no such option; did you mean --json?; `liveagent status --help` lists"),
     (["wipe"], "did you mean `liveagent run wipe`"),
     (["wype"], "did you mean `liveagent run wipe`"),
     (["run", "wipe", "--passes", "many"], "not a whole number"),

@@ -29,7 +29,7 @@ def ask_for_serial(machine: Machine, previews: Sequence[Preview]) -> None:
     # What was typed before the question was seen is no answer to it.
     termios.tcflush(sys.stdin, termios.TCIFLUSH)
     question = f"Type this machine's {what}, {word}, to go on"
-    for _ in range(TRIES):
+    for left in reversed(range(TRIES)):
         typed = ""
         try:
             while not typed:
@@ -40,5 +40,6 @@ def ask_for_serial(machine: Machine, previews: Sequence[Preview]) -> None:
         if typed == word:
             return
         hint = "; the disks are those above" if any(typed in row for one in previews for row in one.rows) else ""
-        frame.tell(f"that is not the {what} of this machine{hint}")
+        more = f"; {left} more {'try' if left == 1 else 'tries'}" if left else ""
+        frame.tell(f"that is not the {what} of this machine{hint}{more}")
     frame.fail("nothing was touched", EXIT_STATUS[Verdict.CANCELLED])

@@ -212,7 +212,7 @@ def hand_in(shell: frame.Shell, client: Client, order: Order, how: How) -> int:
     if how.as_json:
         frame.print_json(dict(document))
     else:
-        frame.tell(f"`liveagent report` shows this again; the record of this run is in {shell.places.runs / run}")
+        frame.tell(f"`liveagent report {run}` shows this again; the record of this run is in {shell.places.runs / run}")
         runs.tell_certificate(shell, run)
     return exit_status(Result.decode(document))
 

@@ -225,7 +225,7 @@ def render_result(document: Mapping[str, Any], certificate: str = "") -> list[st
     """A result as text: the verdict, where its certificate is, each task, each disk, each finding."""
     lines = [f"{str(document['verdict']).upper()}  {document['summary']}"]
     machine = document["machine"]
-    lines.append(f"machine {machine.get('serial') or 'unknown'}, run {document['run']}, {document['finished']}")
+    lines.append(f"machine {machine.get('serial') or 'unknown'}, run {document['run']}, ended {document['finished']}")
     lines += [certificate] if certificate else []
     slots = find_slots(document)
     for task in document["tasks"]:

@@ -117,11 +117,26 @@ def _render_clock(view: View, now: float) -> str:
 
 def _render_running(view: View, width: int, height: int) -> list[Text]:
     """The rows, what was found below them, and the last lines of output at the bottom."""
-    found = [_render_line(line) for line in [*view.findings][-max(1, height // 6) :]]
+    found = [*view.findings][-max(1, height // 6) :]
     # A quarter is for what is said, and a line for the rule.
-    rows = _render_rows(view, width, max(2, height - max(2, height // 4) - len(found) - 1))
-    top = [*rows, *([_rule(width)] if rows else []), *found]
+    said = max(2, height // 4)
+    rows = _render_rows(view, width, max(2, height - said - len(found) - 1))
+    top = [*rows, *([_rule(width)] if rows else [])]
+    top += _render_findings(found, width, height - said - len(top))
     return [*top, *_render_tail(view.lines, width, height - len(top))]
+
+
+def _render_findings(found: Sequence[Line], width: int, room: int) -> list[Text]:
+    """A line each, and on as many lines as they need where there is room, the newest first."""
+    spare = room - len(found)
+    made: list[Text] = []
+    for line in reversed(found):
+        folded = _fold_line(line, width, name_finding(line.verdict))
+        if len(folded) - 1 > spare:
+            folded = [_render_line(line)]
+        spare -= len(folded) - 1
+        made = folded + made
+    return made
 
 
 def _render_rows(view: View, width: int, room: int) -> list[Text]:
@@ -154,13 +169,17 @@ def _render_more(hidden: Iterable[Row], forgotten: Mapping[str, int]) -> str:
 
 
 def _render_tail(lines: Sequence[Line], width: int, room: int) -> list[Text]:
-    """The last lines that fit; what the agent says itself is folded, since its end matters as well."""
+    """The last lines that fit; what the agent says or found is folded, since its end matters as well."""
     tail: list[Text] = []
     for line in reversed(lines):
         if len(tail) >= room:
             break
-        own = not line.part and not line.verdict
-        folded = [Text(text, "bold") for text in fold(line.text, width)] if own else [_render_line(line)]
+        if line.verdict:
+            folded = _fold_line(line, width, name_finding(line.verdict))
+        elif line.part:
+            folded = [_render_line(line)]
+        else:
+            folded = [Text(text, "bold") for text in fold(line.text, width)]
         tail = folded + tail
     return tail[max(0, len(tail) - room) :]
 
@@ -280,10 +299,11 @@ def _render_machine(view: View, width: int, room: int) -> list[Text]:
     return [Text(), *(Text(line) for line in lines[: room - 1])] if lines and room > 1 else []
 
 
-def _fold_line(line: Line, width: int) -> list[Text]:
-    first, *rest = fold(f"{line.verdict.upper()}: {line.text}", width) or [""]
+def _fold_line(line: Line, width: int, name: str = "") -> list[Text]:
+    name = name or line.verdict.upper()
+    first, *rest = fold(f"{name}: {line.text}", width) or [""]
     head = Text(first)
-    head.stylize(COLOURS.get(line.verdict, ""), 0, len(line.verdict))
+    head.stylize(COLOURS.get(line.verdict, ""), 0, len(name))
     return [head, *(Text(text) for text in rest)]
 
 

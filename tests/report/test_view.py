@@ -263,6 +263,19 @@ def test_how_it_ended_is_told_where_there_is_room() -> None:
     assert (first.rstrip(), second) == ("sda S4EWNX0N123456sda PASS", "    overwrite (clear) with random, read")
 
 
+def test_a_finding_is_whole_where_there_is_room() -> None:
+    """It is why somebody looks; where rows need the lines it is cut, the older ones first."""
+    said = "resumed at 41.9 MB, the last point that run 20261130T180020Z-ac37ae saved; and " * 2 + "no more"
+    found = [{"verdict": verdict, "part": "sda", "summary": said, "code": "c"} for verdict in ("pass", "warn", "fail")]
+    view = begun(progress("wipe/sda"), *(event(Type.FINDING, data, "wipe") for data in found))
+    assert sum("no more" in line for line in show(view)) == 3
+    for number in range(20):
+        view.feed(progress(f"wipe/more{number}"))
+    text = show(view)
+    assert [line[:9] for line in text if line.startswith(("WARN", "FAIL"))] == ["WARN: sda", "FAIL: sda"]
+    assert sum(line.rstrip().endswith("…") for line in text) == 2 and any(line.startswith("NOTE") for line in text)
+
+
 def test_it_stays_small() -> None:
     """Of a run that goes on for weeks nobody holds more than a screen can show."""
     view = begun()

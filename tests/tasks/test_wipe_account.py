@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from liveagent.tasks.wipe import work
 from liveagent.tasks.wipe.account import Ahead, Meter, describe_begun
+from tests.tasks.rows import make_erased, make_failed
 
 
 class Clock:
@@ -59,5 +65,23 @@ def test_marks_are_data_that_is_gone() -> None:
     words = describe_begun(row, 31_300_000, was_told=False)
     assert "31.3 MB of marks" in words and "own erase was not begun" in words
     assert "not seen to end" in describe_begun(row, 31_300_000, was_told=True)
-    assert "67.1 MB a pass" in describe_begun({**row, "bytes_written": 4096}, 0, was_told=False)
+    assert "67.1 MB a pass" in describe_begun({**row, "bytes_written": 4096, "passes": 3}, 0, was_told=False)
+    assert "33.6 MB of 67.1 MB" in describe_begun({**row, "bytes_written": 33_554_432, "passes": 1}, 0, was_told=False)
     assert describe_begun(row, 0, was_told=False) == "it was begun and is not erased"
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([make_erased()], "1 disk erased (0 purged, 1 cleared)"),
+        ([make_failed()], "0 disks erased, 1 not erased"),
+        ([{**make_failed(), "bytes_written": 4096}] * 2, "0 disks erased, 2 written to and not erased"),
+        (
+            [{**make_failed(), "bytes_written": 4096}, make_failed(), make_failed("sdd", "X", "refused")],
+            "0 disks erased, 1 refused, 2 not erased, 1 of them written to",
+        ),
+    ],
+)
+def test_a_summary_tells_what_was_begun(rows: list[dict[str, Any]], words: str) -> None:
+    """A disk that was overwritten in part is not one that nothing was done to."""
+    assert work.summarize(rows) == words

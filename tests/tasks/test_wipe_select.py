@@ -174,6 +174,17 @@ def test_a_word_that_means_no_one_disk(word: str, code: str) -> None:
     assert [fault.code for fault in selection.faults] == [code]
 
 
+def test_who_misspells_a_serial_is_told_which_there_are() -> None:
+    """The nearest, or where none is near all of them: it is on the sticker before him."""
+    disks = (make_disk(serial="ZA1B7K2M"), make_disk("sdb", serial=""), make_disk("loop0", transport=Transport.LOOP))
+    _, near = find_disks("ZA1B7K2N", disks)
+    _, far = find_disks("WKD07YH3", disks)
+    _, many = find_disks("WKD07YH3", tuple(make_disk(f"sd{one}", serial=f"Z{one * 7}") for one in "abcdefghij"))
+    assert near and near.text == "there is no disk ZA1B7K2N; did you mean ZA1B7K2M?"
+    assert far and far.text == "there is no disk WKD07YH3; there are ZA1B7K2M, /dev/sdb"
+    assert many and many.text.endswith("Zhhhhhhh and 2 more")
+
+
 def test_a_partition_is_said_to_be_one() -> None:
     """Somebody who names sda1 learns that only whole disks are wiped."""
     _, fault = find_disks("sda1", (make_disk(),))

@@ -27,6 +27,9 @@ from liveagent.tasks.hwdiag.source import BadSource, read_document, show
 
 log = logging.getLogger(__name__)
 
+# What a row of the screen has room for.
+LABEL_MOST = 25
+
 # What looks at the inventory beside something else. Each is given the whole case, and costs the others nothing.
 JUDGES: tuple[Judge, ...] = (expect.judge, compare.judge)
 
@@ -38,7 +41,9 @@ def run(context: Context, options: HwdiagOptions, judges: Sequence[Judge] = JUDG
     def tell(awaited: Sequence[str]) -> None:
         label = f"waits for {', '.join(awaited)}" if awaited else "judges"
         if awaited == ["lldp"]:
-            label = f"listens for switches ({LISTEN:.0f} s)"
+            label = f"waits {LISTEN:.0f} s for switches"
+        elif len(label) > LABEL_MOST:
+            label = f"waits for {len(awaited)} parts"
         context.progress("", len(LISTENING) - len(awaited), len(LISTENING), "parts", label)
 
     inventory = probe_inventory(context.host, LISTENING, tell)

@@ -25,8 +25,8 @@ class Wipe(Task):
     tools = ("blkid", "partx", "dd", "nvme", "hdparm", "sg_sanitize", "smartctl", "mdadm", "dmsetup")
 
     notes = (
-        "Before a drive erases itself, marks are written to sampled places of it (`mark`), and looked for afterwards: "
-        "what they were written over is gone, also where the erase is cancelled.",
+        "Before a drive erases itself, marks are written to sampled places of it (`marks before erase`), and looked "
+        "for afterwards: what they were written over is gone, also where the erase is cancelled.",
     )
 
     def faults(self, options: WipeOptions) -> Sequence[str]:

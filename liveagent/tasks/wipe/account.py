@@ -258,9 +258,9 @@ def describe_begun(row: Mapping[str, Any], marked: int, was_told: bool) -> str:
     """
     state, written = "it was begun and is not erased", row["bytes_written"]
     if written:
-        return (
-            f"{state}: {render_bytes(written)} written, {render_bytes(row['size'])} a pass; the rest may be as it was"
-        )
+        of = f"of {render_bytes(row['size'])} " if row.get("passes") == 1 else ""
+        passes = "" if of else f", {render_bytes(row['size'])} a pass"
+        return f"{state}: {render_bytes(written)} {of}written{passes}; the rest may be as it was"
     if marked:
         told = "begun, and not seen to end" if was_told else "not begun"
         return f"{state}: {render_bytes(marked)} of marks written over what was there; the drive's own erase was {told}"
@@ -270,7 +270,7 @@ def describe_begun(row: Mapping[str, Any], marked: int, was_told: bool) -> str:
 def summarize_row(row: Mapping[str, Any], technique: str) -> str:
     """What became of a disk, in a line."""
     if row["status"] == "not-erased":
-        return f"{technique}: not erased"
+        return f"{technique}: {'written to, ' if row.get('bytes_written') else ''}not erased"
     verification = row.get("verification", {})
     words = f"{technique} ({row['method']})"
     if technique == "overwrite":

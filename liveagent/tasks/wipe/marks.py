@@ -62,7 +62,7 @@ class Marks:
         account.row.setdefault("before", {}).setdefault("digest_seed", self._digest_seed)
         account.row["before"].setdefault("digest", str(self._before))
         account.row["before"].setdefault("unreadable", self._before.unreadable)
-        account.label = "mark"
+        account.label = "marks before erase"
         account.measure(self._to_mark, ahead=Ahead(places=self._to_mark))
         try:
             self._flow(self._samples, self._medium.writer(self._mark, self._unmarked))

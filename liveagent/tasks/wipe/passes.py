@@ -122,7 +122,8 @@ class Overwrite:
 
     def _resume(self) -> None:
         """Take over the record of an earlier sitting, where there is one that counts."""
-        started = self._account.now()
+        # The sitting is as long as this run is at work on the disk, in the record and in the certificate.
+        started = str(self._account.row.get("started") or self._account.now())
         found = self.find_record()
         if found and self._keeper:
             is_sealed = self._keeper.is_sealed(found)

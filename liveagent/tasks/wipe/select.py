@@ -27,6 +27,7 @@ COMPARE: Mapping[str, Callable[[int, int], bool]] = {
 }
 PREFIXES = ("serial", "wwn", "model", "size", "kind", "slot")
 KINDS = ("nvme", "sata", "sas", "hdd", "ssd")
+NAMED = 8  # serials that are told to who misspelt one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -312,4 +313,7 @@ def _hint(word: str, disks: Sequence[Disk]) -> str:
             return f": it is a partition of {disk.path}, and only whole disks are wiped"
         if disk.transport is Transport.LOOP and word == disk.name:
             return f": a loop device is named by its path, {disk.path}"
-    return suggest(word, [name for disk in disks for name in make_names(disk)])
+    near = suggest(word, [name for disk in disks for name in make_names(disk)])
+    own = [disk.serial or disk.path for disk in disks if disk.transport is not Transport.LOOP]
+    more = f" and {len(own) - NAMED} more" if len(own) > NAMED else ""
+    return near or (f"; there are {', '.join(own[:NAMED])}{more}" if own else "")

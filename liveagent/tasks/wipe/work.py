@@ -264,7 +264,7 @@ class _Certifier:
 
 
 def summarize(rows: Sequence[Mapping[str, JSON]]) -> str:
-    """`3 disks erased (2 purged, 1 cleared), 1 refused, 1 left out`."""
+    """`3 disks erased (2 purged, 1 cleared), 1 refused, 1 left out, 2 not erased, 1 of them written to`."""
     erased = [row for row in rows if row["status"] != "not-erased"]
     purged = sum(row.get("method") == PURGE for row in erased)
     words = [f"{len(erased)} disk{'' if len(erased) == 1 else 's'} erased"]
@@ -275,8 +275,15 @@ def summarize(rows: Sequence[Mapping[str, JSON]]) -> str:
     for verdict, word in (("refused", "refused"), ("skipped", "left out")):
         count = sum(row["verdict"] == verdict for row in rows)
         words += [f"{count} {word}"] if count else []
-    other = len(rows) - len(erased) - sum(row["verdict"] in ("refused", "skipped") for row in rows)
-    return ", ".join([*words, *([f"{other} not erased"] if other else [])])
+    others = [row for row in rows if row["status"] == "not-erased" and row["verdict"] not in ("refused", "skipped")]
+    written = sum(bool(row.get("bytes_written")) for row in others)
+    if written:
+        # Who reads only this must not take them for disks as they were.
+        words += [f"{len(others)} {'not erased' if written < len(others) else 'written to and not erased'}"]
+        words += [f"{written} of them written to"] if written < len(others) else []
+    elif others:
+        words += [f"{len(others)} not erased"]
+    return ", ".join(words)
 
 
 def _tell_held(context: Context, held: Held, verdict: Verdict) -> Mapping[str, JSON]:
