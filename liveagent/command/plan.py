@@ -58,7 +58,8 @@ def _show_plan(shell: frame.Shell, made: Plan) -> None:
         )
     if made.settings.expect_serial:
         _say(f"Everything is refused on a machine whose serial is not {made.settings.expect_serial}.")
-    if made.is_destructive:
+    # Of a plan that was taken nothing begins by itself: who takes it again is asked.
+    if made.is_destructive and not taken:
         _say(f"A countdown of {made.settings.countdown:g} s is shown before the first destructive task.")
     targets = [url for urls in made.settings.callbacks.values() for url in urls]
     _say(f"reported to: {', '.join(targets) or 'nobody; the result stays on this machine'}")
