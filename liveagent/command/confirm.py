@@ -37,7 +37,8 @@ def ask_for_serial(machine: Machine, previews: Sequence[Preview]) -> None:
         except click.Abort:
             frame.tell("")
             break
-        if typed == word:
+        # In small letters it is the same label that was read.
+        if typed.casefold() == word.casefold():
             return
         hint = "; the disks are those above" if any(typed in row for one in previews for row in one.rows) else ""
         more = f"; {left} more {'try' if left == 1 else 'tries'}" if left else ""

@@ -24,6 +24,7 @@ WORKERS = 16
 # Hears the names of the looks that have not ended.
 Tell = Callable[[Sequence[str]], None]
 POLL = 0.1
+TELL_EVERY = 2.0
 NO_RIGHTS = ("permission denied", "operation not permitted", "must be root", "need root", "are you root")
 
 
@@ -168,7 +169,7 @@ def look_side_by_side(
     """Carry out looks side by side; one that hangs or raises costs the others nothing. Raises Cancelled.
 
     One that is over its limit is told to end and left behind: a thread that waits in the kernel cannot be ended.
-    `tell` is called with the names of those that are waited for still, whenever that changes.
+    `tell` is called with the names of those that are waited for still, whenever that changes and every `TELL_EVERY`.
     """
     waiting = list(jobs)[::-1]
     running: dict[str, _Running[Value]] = {}
@@ -178,7 +179,7 @@ def look_side_by_side(
     missing: list[Missing] = []
     silent: list[str] = []
     failed: dict[str, str] = {}
-    told = -1
+    told, told_at = -1, 0.0
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -203,8 +204,8 @@ def look_side_by_side(
                 missing += one.look.missing
                 missing.append(Missing(one.job.name, Why.NO_ANSWER, f"no end within {one.job.limit:g} s"))
             awaited = [*running, *(job.name for job in reversed(waiting))]
-            if tell and len(awaited) != told:
-                told = len(awaited)
+            if tell and (len(awaited) != told or time.monotonic() - told_at > TELL_EVERY):
+                told, told_at = len(awaited), time.monotonic()
                 tell(awaited)
             if host.cancel.is_set():
                 raise Cancelled("cancelled")

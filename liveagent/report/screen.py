@@ -283,6 +283,9 @@ def _render_end(view: View, width: int, height: int) -> list[Text]:
             about += [Text(f"and {left} more", "dim")][: max(0, room - len(about))]
             break
         about += lines
+    # Whoever named one disk of three wants to read of the others what was not done.
+    others = fold(f"left alone, not named: {', '.join(view.not_named)}", width) if view.not_named else []
+    about += [Text(line) for line in others] if len(about) + len(others) <= room else []
     about += _render_machine(view, width, room - len(about)) or _render_last(view, width, room - len(about))
     return [*top, *about, *bottom]
 

@@ -12,7 +12,7 @@ import re
 
 from liveagent.events import WORST_FIRST, Event, Type, parse_time
 from liveagent.report.lines import clean, describe_broken, to_number
-from liveagent.report.overview import list_not_measured, list_overview
+from liveagent.report.overview import list_not_measured, list_not_named, list_overview
 from liveagent.report.troubles import GOOD, list_done, list_troubles, make_trouble, only_mapping, only_mappings, rank
 
 LINES = 100
@@ -91,6 +91,7 @@ class View:
         # What the tasks have to say of the machine, as (name, text), and what they did not measure.
         self.overview: tuple[tuple[str, str], ...] = ()
         self.not_measured: tuple[str, ...] = ()
+        self.not_named: tuple[str, ...] = ()
 
     def feed(self, event: Event) -> None:
         """Take the next event; one that people need not see changes nothing, and one that is broken only says so."""
@@ -188,6 +189,7 @@ class View:
         tasks = only_mappings(event.data.get("tasks"))
         self.overview = tuple((cut(name), cut(text)) for task in tasks for name, text in list_overview(task)[:FINDINGS])
         self.not_measured = tuple(cut(text) for task in tasks for text in list_not_measured(task)[:FINDINGS])
+        self.not_named = tuple(cut(text) for task in tasks for text in list_not_named(task)[:FINDINGS])
         self.tasks.update((cut(task.get("task")), cut(task.get("verdict"))) for task in tasks)
 
     def _row(self, subject: str) -> Row:

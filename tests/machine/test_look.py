@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from liveagent.host import Cancelled, Host
+from liveagent.machine import look
 from liveagent.machine.inventory import Inventory, make_inventory
 from liveagent.machine.look import Job, Look, Missing, Why, look_side_by_side
 
@@ -112,6 +113,21 @@ def test_nothing_is_run_below_another_root(tmp_path: object) -> None:
     look = Look(Host(str(tmp_path)))
     assert look.ask("bmc", ["true"]) is None
     assert look.missing[0].why is Why.NOT_ASKED
+
+
+def test_who_waits_long_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that is left goes down, though nothing else changes."""
+    monkeypatch.setattr(look, "TELL_EVERY", 0.0)
+    told: list[list[str]] = []
+    enough = threading.Event()
+
+    def hear(awaited: Sequence[str]) -> None:
+        told.append(list(awaited))
+        if len(told) > 3:
+            enough.set()
+
+    look_side_by_side(Host(), [Job("slow", lambda look: enough.wait(30), 60.0)], tell=hear)  # type: ignore[arg-type]
+    assert told[:4] == [["slow"]] * 4 and told[-1] == []
 
 
 def test_who_waits_is_told_for_what() -> None:

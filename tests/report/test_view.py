@@ -487,5 +487,10 @@ def test_the_end_names_what_was_done() -> None:
     few = show(begun(event(Type.RUN_FINISHED, end)), height=18)
     assert "PASS: sda Sa: erased" in few and "PASS: sdh Sh: erased" not in few
     assert any(re.fullmatch(r"and \d more", line) for line in few)
+    # And which it were not.
+    task["data"] = {"disks": disks, "not_named": ["/dev/sdi Si", "/dev/sdj Sj"]}
+    other = show(begun(event(Type.RUN_FINISHED, end)))
+    assert other.index("PASS: sdh Sh: erased") + 1 == other.index("left alone, not named: /dev/sdi Si, /dev/sdj Sj")
+    assert not any("not named" in line for line in show(begun(event(Type.RUN_FINISHED, end)), height=18))
     plain = [line for line in Lines().render(event(Type.RUN_FINISHED, end)) if "PASS" in line]
     assert plain[-2:] == ["  PASS: sdf Sf: erased", "  PASS: 2 more"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from liveagent.host import Host
+from liveagent.host import Cancelled, Host
 from liveagent.issue import Issuer
 from liveagent.machine import probe_machine
 from liveagent.machine.disks import Disk, Transport
@@ -74,6 +74,19 @@ class Cut(Account):
         if self.is_dead:
             raise PowerCut
         super().check()
+
+
+class Stopped(Account):
+    """An account whose run somebody cancels when `at` bytes are written."""
+
+    at = 0
+    moved = 0
+
+    def step(self, length: int) -> None:
+        self.moved += length
+        if self.at and self.moved >= self.at:
+            self.context.host.cancel.set()
+        super().step(length)
 
 
 def records(file: Path) -> list[Record]:
@@ -149,6 +162,8 @@ def test_a_preview_says_what_goes_on(make_loop: MakeLoop) -> None:
     shown = work.preview(host, machine, dataclasses.replace(options, disks=(whole,)))
     other = {row[0]: row for row in shown.rows}
     assert other[device][4:] == ("a wipe that was broken off", "left alone: not named")
+    assert shown.serious.startswith(f"Everything on {Path(whole).name} ")
+    assert Path(device).name in shown.serious.partition("Nothing is done to ")[2]
 
 
 def test_a_preview_of_quick_says_what_it_is_not(make_loop: MakeLoop) -> None:
@@ -179,6 +194,29 @@ def test_goes_on_where_the_power_went(make_loop: MakeLoop) -> None:
     assert account.row["before"]["digest"] == kept.digest
     assert account.row["started"] == first["started"]
     assert account.row["verification"]["mismatches"] == 0
+
+
+@pytest.mark.parametrize(("at", "phase"), [(CUT_AT, "write"), (SIZE + MIB, "verify")])
+def test_who_cancels_loses_nothing(make_loop: MakeLoop, at: int, phase: str) -> None:
+    """The next sitting goes on at the very point that the result of this one names, and says the same of it."""
+    device = make_loop(SIZE, MARK)
+    host = Host()
+    machine = probe_machine(host)
+    disk = next(disk for disk in machine.disks if disk.path == device)
+    account = Stopped(Context(host, machine, "wipe", lambda *_: None, run="RUN-1"), disk)
+    account.row["started"] = account.now()
+    account.at = at
+    with arm(host, disk) as armed, pytest.raises(Cancelled):
+        assert isinstance(armed, Armed)
+        Overwrite(account, armed, WipeOptions(verify="full"), "RUN-1").run()
+    host.cancel.clear()
+    kept = records(backing(device))[-1]
+    assert kept.phase == phase and kept.written == account.row["bytes_written"] > 0
+    assert [sitting.encode() for sitting in kept.sittings] == account.row["sittings"]
+    second, _ = sit(device, WipeOptions(verify="full"), "RUN-2")
+    assert second.row["sittings"][0] == account.row["sittings"][0]
+    assert second.row["sittings"][1]["from"] == account.row["bytes_written"]
+    assert_wiped(device, second)
 
 
 def test_goes_on_in_a_later_pass(make_loop: MakeLoop, tmp_path: Path) -> None:

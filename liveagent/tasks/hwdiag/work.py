@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import json
 import logging
+import time
 from collections.abc import Sequence
 
 from liveagent.events import WORST_FIRST, Finding, Verdict, worst
@@ -37,14 +38,16 @@ JUDGES: tuple[Judge, ...] = (expect.judge, compare.judge)
 def run(context: Context, options: HwdiagOptions, judges: Sequence[Judge] = JUDGES) -> Outcome:
     """Look at the whole machine, and judge it."""
     policy, findings = read_policy(context, options.policy)
+    begun = time.monotonic()
 
     def tell(awaited: Sequence[str]) -> None:
         label = f"waits for {', '.join(awaited)}" if awaited else "judges"
+        eta = None
         if awaited == ["lldp"]:
-            label = f"waits {LISTEN:.0f} s for switches"
+            label, eta = "waits for switches (LLDP)", max(0.0, LISTEN - (time.monotonic() - begun))
         elif len(label) > LABEL_MOST:
             label = f"waits for {len(awaited)} parts"
-        context.progress("", len(LISTENING) - len(awaited), len(LISTENING), "parts", label)
+        context.progress("", len(LISTENING) - len(awaited), len(LISTENING), "parts", label, eta=eta)
 
     inventory = probe_inventory(context.host, LISTENING, tell)
     case = Case(context, options, inventory.encode(), policy)

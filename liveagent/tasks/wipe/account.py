@@ -251,6 +251,11 @@ class Account:
         self.context.progress(self.disk.name, done, total, unit, self.label, rate, eta, self._thermometer.read())
 
 
+def name_pass(number: int, passes: int) -> str:
+    """`overwrite 1/3` of three passes: each is counted for itself, and the time left is that of all."""
+    return "overwrite" if passes == 1 else f"overwrite {number + 1}/{passes}"
+
+
 def describe_begun(row: Mapping[str, Any], marked: int, was_told: bool) -> str:
     """How far it came with a disk that is not erased: what of it is gone, and what need not be.
 

@@ -34,6 +34,7 @@ ASKED_AT_ONCE = 8
 # Each question has a limit of its own; this is for what no limit ends, an open that hangs in the kernel.
 PROBE_LIMIT = 600.0
 # Guards that hold what nobody can look at, by the name under which they are lifted.
+NAMED = 8  # disks that nothing is done to, in a line
 BLIND = {"wipe.guard.unreadable": "unreadable", "wipe.guard.no_size": "no_size"}
 
 
@@ -246,17 +247,23 @@ def render_preview(
         rows=tuple(rows),
         notes=tuple(notes),
         verdict=Verdict.REFUSED if is_refused else Verdict.PASS if orders else Verdict.FAIL,
-        serious=_render_loss(orders) if orders and not selection.faults else "",
+        serious=_render_loss(orders, [*(held.disk for held in (*selection.refused, *selection.skipped)), *others])
+        if orders and not selection.faults
+        else "",
         data=_encode(decision, more, going_on),
     )
 
 
-def _render_loss(orders: Sequence[Order]) -> str:
-    """What a person says yes to; the method is the same for all of them."""
+def _render_loss(orders: Sequence[Order], others: Sequence[Disk]) -> str:
+    """What a person says yes to, and what he does not; the method is the same for all of them."""
+    more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+    spared = f" Nothing is done to {', '.join(disk.label for disk in others[:NAMED])}{more}." if others else ""
     names = ", ".join(order.disk.label for order in orders)
     if all(order.choice.first.method == NONE for order in orders):
-        return f"Partitions and file systems on {names} will be gone. Most of the data stays: this is NOT ERASED."
-    return f"Everything on {names} will be lost."
+        return (
+            f"Partitions and file systems on {names} will be gone. Most of the data stays: this is NOT ERASED.{spared}"
+        )
+    return f"Everything on {names} will be lost.{spared}"
 
 
 def describe_held(held: Held, verdict: Verdict) -> dict[str, JSON]:

@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterable, Sequence
 
 from liveagent.events import JSON, Verdict
+from liveagent.host import Cancelled
 from liveagent.report.lines import render_bytes
-from liveagent.tasks.wipe.account import LOOK, Account, Ahead
+from liveagent.tasks.wipe.account import LOOK, Account, Ahead, name_pass
 from liveagent.tasks.wipe.flow import Flow, Span, Work, spans
 from liveagent.tasks.wipe.guards import Armed
 from liveagent.tasks.wipe.options import WipeOptions
@@ -51,7 +52,7 @@ class Overwrite:
         self._body = self._reserved.offset if self._reserved else armed.disk.size
         self._keeper = Keeper(self._medium, self._reserved, account.context.seal) if self._reserved else None
         self._kept = 0.0
-        self._finished = self._judged = False
+        self._finished = self._judged = self._is_closed = False
         self._mismatches = Damage()
         # What was noted before, as of a firmware erase that this follows; the passes' own comes after it.
         self._noted = list(account.row["errors"])
@@ -85,6 +86,13 @@ class Overwrite:
             if self._record.phase == "write":
                 self._checkpoint(phase="verify", offset=0)
             self._verify()
+        except Cancelled:
+            # Whoever goes on does so just here, and both certificates say the same of this sitting.
+            with contextlib.suppress(OSError):
+                if self._kept:
+                    self._checkpoint()
+                    self._is_closed = True
+            raise
         finally:
             self._tell_mismatches()
             self._close_sitting()
@@ -137,11 +145,8 @@ class Overwrite:
             self._damage = Damage(found.errors)
             is_sealed = is_sealed and not found.claimed and not found.suspected
             self._account.row["resumed"] = SEALED if is_sealed else UNSEALED
-            measured = {
-                "from": found.written,
-                "sittings": [sitting.encode() for sitting in found.sittings],
-                "sealed": is_sealed,
-            }
+            sittings = [sitting.encode() for sitting in found.sittings]
+            measured = {"from": found.written, "sittings": sittings, "sealed": is_sealed}
             words = f"resumed at {render_bytes(found.written)}, the last point that run {found.sittings[-1].run} saved"
             if not is_sealed:
                 words += (
@@ -206,14 +211,9 @@ class Overwrite:
         record = self._record
         return choose_samples(record.size, "sample", self._medium.sector, record.digest_seed)
 
-    def _name_pass(self, number: int) -> str:
-        """`overwrite 1/3` of three passes: each is counted for itself, and the time left is that of all."""
-        passes = len(self._record.patterns)
-        return "overwrite" if passes == 1 else f"overwrite {number + 1}/{passes}"
-
     def _write_pass(self, number: int) -> None:
         record = self._record
-        self._account.label = self._name_pass(number)
+        self._account.label = name_pass(number, len(record.patterns))
         pattern = self._patterns()[number]
         start = record.offset if number == record.number else 0
         self._record = dataclasses.replace(record, phase="write", number=number, offset=start)
@@ -364,7 +364,7 @@ class Overwrite:
         self._make_flow(clip(places, self._medium.size), work, count).run()
 
     def _silent(self, length: int) -> None:
-        """A sign of life of what does not count as progress."""
+        """A sign of life that counts as no progress."""
         self._account.step(0)
 
     @property
@@ -374,7 +374,7 @@ class Overwrite:
 
     def _close_sitting(self) -> None:
         *earlier, sitting = self._record.sittings or (None,)
-        if sitting:
+        if sitting and not self._is_closed:
             sitting = dataclasses.replace(sitting, finished=self._account.now(), end=self._written)
             self._record = dataclasses.replace(self._record, sittings=(*earlier, sitting))
 

@@ -37,7 +37,7 @@ UNEVEN_NODES = Code(
 )
 EMPTY_NODE = Code("cpu.node.memory", Verdict.WARN, "a NUMA node with processors has no memory", "node in sysfs")
 VULNERABLE = Code(
-    "cpu.vulnerable", Verdict.PASS, "the kernel says of weaknesses that nothing is done", "cpu/vulnerabilities"
+    "cpu.vulnerable", Verdict.PASS, "the kernel calls the processor vulnerable to something", "cpu/vulnerabilities"
 )
 MISSING = Code(
     "cpu.socket.missing",
@@ -81,7 +81,7 @@ def find(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
             yield EMPTY_NODE.found(f"node {node.id}", "it has processors and no memory; look for its modules", memory=0)
     weak = sorted(name for name, words in cpu.vulnerabilities.items() if words.startswith("Vulnerable"))
     if weak:
-        yield VULNERABLE.found("cpu", f"nothing is done against {', '.join(weak)}", vulnerable=weak)
+        yield VULNERABLE.found("cpu", f"the kernel calls it vulnerable to {', '.join(weak)}", vulnerable=weak)
 
 
 def _find_slow(cpu: Cpu, policy: Policy) -> Iterator[Finding]:
