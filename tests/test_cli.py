@@ -14,10 +14,13 @@ from typing import Callable
 
 import pytest
 
+from liveagent.bus.client import Late
 from liveagent.command.frame import Shell, list_fates
+from liveagent.command.run import How, hand_in
 from liveagent.host import Host
 from liveagent.lock import Lock
 from liveagent.machine.dmi import probe_identity
+from liveagent.order import Order
 from liveagent.places import Places
 from tests.conftest import MakeLoop
 
@@ -443,3 +446,19 @@ def test_report_as_a_page(command: Command, tmp_path: Path) -> None:
     text = page.read_text()
     assert "REFUSED" in text and "&lt;b&gt;X&lt;/b&gt;" in text
     assert "<b>X" not in text and "http" not in text.replace("http-equiv", "") and "<script" not in text
+
+
+@pytest.mark.parametrize(("what", "status"), [(KeyboardInterrupt(), 130), (Late("it did not answer"), 3)])
+def test_without_an_answer_nobody_says_that_nothing_was_begun(
+    what: BaseException, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The order may have arrived: a person who believes that it has not gives it to a second machine."""
+
+    class Asked:
+        def submit(self, order: str) -> None:
+            raise what
+
+    with pytest.raises(SystemExit) as left:
+        hand_in(Shell(Host(), "", ""), Asked(), Order("hwdiag"), How())  # type: ignore[arg-type]
+    assert left.value.code == status
+    assert "may have begun it all the same; `liveagent status` shows what runs" in capsys.readouterr().err

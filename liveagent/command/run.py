@@ -16,7 +16,7 @@ from liveagent.bus import MARK as BUS_MARK
 from liveagent.command import frame, runs
 from liveagent.command.confirm import ask_for_serial
 from liveagent.engine import Cancel
-from liveagent.events import EXIT_STATUS, EXIT_USAGE, Result, Verdict, exit_status, worst
+from liveagent.events import EXIT_STATUS, EXIT_USAGE, JSON, Result, Verdict, exit_status, worst
 from liveagent.host import Host
 from liveagent.lock import Busy
 from liveagent.machine import Machine, probe_machine
@@ -181,19 +181,15 @@ def find_service(shell: frame.Shell) -> Client | None:
 
 def hand_in(shell: frame.Shell, client: Client, order: Order, how: How) -> int:
     """Have the service run it, and watch; who leaves leaves the run alone."""
-    from liveagent.bus.client import Late
-
-    try:
-        answer = client.submit(order.encode())
-        if answer.get("kind") == "early":
-            frame.tell("the service makes this boot's own plan, which comes first; waiting for it (Ctrl-C leaves) …")
-        while answer.get("kind") == "early":
+    answer = _submit(client, order)
+    if answer.get("kind") == "early":
+        frame.tell("the service makes this boot's own plan, which comes first; waiting for it (Ctrl-C leaves) …")
+    while answer.get("kind") == "early":
+        try:
             time.sleep(EARLY_POLL)
-            answer = client.submit(order.encode())
-    except KeyboardInterrupt:
-        frame.fail("nothing was touched", EXIT_STATUS[Verdict.CANCELLED])
-    except Late as error:
-        frame.fail(f"{error}, and may have begun it all the same; `liveagent status` shows what runs")
+        except KeyboardInterrupt:
+            frame.fail("nothing was touched", EXIT_STATUS[Verdict.CANCELLED])
+        answer = _submit(client, order)
     if "error" in answer:
         frame.fail(answer["error"])
     run = answer["run"]
@@ -215,6 +211,20 @@ def hand_in(shell: frame.Shell, client: Client, order: Order, how: How) -> int:
         frame.tell(f"`liveagent report {run}` shows this again; the record of this run is in {shell.places.runs / run}")
         runs.tell_certificate(shell, run)
     return exit_status(Result.decode(document))
+
+
+def _submit(client: Client, order: Order) -> Mapping[str, JSON]:
+    """The service's answer. Without one nobody knows here whether the run has begun, and that is said."""
+    from liveagent.bus.client import Late
+
+    see = "may have begun it all the same; `liveagent status` shows what runs"
+    try:
+        return client.submit(order.encode())
+    except Late as error:
+        frame.fail(f"{error}, and {see}")
+    except KeyboardInterrupt:
+        # Ctrl-C is heard when the call is over, so with the answer lost.
+        frame.fail(f"left while the service was asked, which {see}", EXIT_STATUS[Verdict.CANCELLED])
 
 
 # -- here -------------------------------------------------------------------------------------------

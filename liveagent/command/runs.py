@@ -168,6 +168,7 @@ def follow(records: Records, run: str, hint: str, on_stderr: bool = False) -> Ma
             except Late as error:
                 # On a machine with much to do; the run is the service's, and knows nothing of who watches.
                 display.say(f"{error}; asking again")
+                display.show([])
                 continue
             display.show(events)
             for event in events:

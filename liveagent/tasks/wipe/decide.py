@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 ASKED_AT_ONCE = 8
 # Each question has a limit of its own; this is for what no limit ends, an open that hangs in the kernel.
 PROBE_LIMIT = 600.0
-# Guards that hold what nobody can look at, by the name under which they are lifted.
 NAMED = 8  # disks that nothing is done to, in a line
+# Guards that hold what nobody can look at, by the name under which they are lifted.
 BLIND = {"wipe.guard.unreadable": "unreadable", "wipe.guard.no_size": "no_size"}
 
 
