@@ -165,7 +165,7 @@ def test_who_is_logged_in_at_the_screen_is_not_drawn_over(guest: Guest) -> None:
     guest.run(f"install -d {place}")
     guest.put("[Service]\nExecStart=\nExecStart=-/sbin/agetty --autologin root tty1 linux\n", f"{place}/lab.conf")
     try:
-        guest.run(f"systemctl daemon-reload; systemctl restart {getty}; clear >/dev/tty1")
+        guest.run(rf"systemctl daemon-reload; systemctl restart {getty}; printf '\033[H\033[2J' >/dev/tty1")
         guest.run("until who | grep -q tty1; do sleep .2; done", timeout=60)
         seen = len(guest.console.text)
         begin(guest, "hold")
