@@ -190,11 +190,13 @@ def _number(file: int) -> int | None:
 
 
 def _list_taken() -> set[int]:
-    """The terminals at which somebody is logged in, by number (utmp(5))."""
+    """The terminals at which somebody is logged in, by number (utmp(5)); a login that was killed leaves its entry."""
     import psutil  # costs 30 ms
 
     taken = set()
     for user in psutil.users():
+        if not user.pid or not psutil.pid_exists(user.pid):
+            continue
         with contextlib.suppress(OSError):
             taken.add(os.stat(f"/dev/{user.terminal}").st_rdev)
     return taken

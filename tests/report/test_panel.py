@@ -8,6 +8,7 @@ import re
 import select
 import shutil
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -151,7 +152,8 @@ def test_who_is_logged_in_has_the_terminal_to_himself(
     consoles: Consoles, screen: Tmux, serial: Tmux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """He may be watching the run there himself, which a picture on top would spoil; when he leaves it comes back."""
-    there = [SimpleNamespace(terminal=terminal.path.removeprefix("/dev/")) for terminal in (screen, serial)]
+    login = subprocess.Popen([sys.executable, "-c", IDLE])
+    there = [SimpleNamespace(terminal=one.path.removeprefix("/dev/"), pid=login.pid) for one in (screen, serial)]
     monkeypatch.setattr(psutil, "users", lambda: there)
     record = tmp_path / "events.jsonl"
     panel = start(consoles, record)
@@ -161,7 +163,9 @@ def test_who_is_logged_in_has_the_terminal_to_himself(
             stream.write("# liveagent attach\n")
         text = terminal.wait_for("# liveagent attach")
         assert "a line before the run" in text and "wipe" not in text
-    there.clear()
+    # Its entry stays, as that of a login that was killed does.
+    login.kill()
+    login.wait()
     screen.wait_for("the others go on", "Alt+F2")
     assert panel.drain(copy(record, "wipe-end.jsonl")[-1].sequence, LONG)
     assert "wipe: started" not in serial.wait_for("It did not pass")
