@@ -195,7 +195,7 @@ def _list_taken() -> set[int]:
 
     taken = set()
     for user in psutil.users():
-        if not user.pid or not psutil.pid_exists(user.pid):
+        if not user.pid or not psutil.pid_exists(int(user.pid)):
             continue
         with contextlib.suppress(OSError):
             taken.add(os.stat(f"/dev/{user.terminal}").st_rdev)
