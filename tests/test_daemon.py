@@ -226,6 +226,18 @@ def test_countdown_is_stopped_over_ssh(service: Service, console: Console, make_
     assert backing(device).read_bytes()[: len(MARK)] == MARK
 
 
+def test_who_cancels_is_told_what_became_of_each_disk(service: Service, console: Console, make_loop: MakeLoop) -> None:
+    """That one was written to is the first thing to know, and is not left to a second command."""
+    device = make_loop(256 * MIB, MARK)
+    service.configure({"countdown": "1s"}, {"disks": device, "passes": "35"})
+    process = service.start("wipe")
+    console.wait_for(f"wipe/{Path(device).name}  overwrite ")
+    told = service.command("cancel").stderr.splitlines()
+    assert told[1] == "it has ended: CANCELLED: wipe: 0 disks erased, 1 written to and not erased"
+    assert told[2] == f"  {device}: CANCELLED: overwrite: written to, not erased"
+    assert service.stop(process) == 0
+
+
 def test_who_waits_for_a_cancel_may_leave(service: Service, console: Console, make_loop: MakeLoop) -> None:
     """A run that cannot end yet holds up nobody; when it can, it ends as it was asked to."""
     service.configure({"countdown": "60s"}, {"disks": make_loop(8 * MIB, MARK)})

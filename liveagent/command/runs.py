@@ -28,6 +28,7 @@ POLL = 0.2
 # A disk that hangs is given up after 30 s, and its certificate is written then.
 CANCEL_SHOWN_FOR = 60.0
 RUNS_NAMED = 4
+PARTS_NAMED = 8  # with what became of them, once a run was stopped
 DISKS_NAMED = 3  # of a run, in the table of all runs
 
 
@@ -123,6 +124,9 @@ def cancel(shell: frame.Shell, name: str) -> None:
     was_late = result["verdict"] != Verdict.CANCELLED.value
     how = "it had come to its end before it could be stopped" if was_late else "it has ended"
     frame.tell(f"{how}: {result['verdict'].upper()}: {result['summary']}")
+    parts = [part for task in result["tasks"] for part in list_disks(task)]
+    for part in parts[:PARTS_NAMED]:
+        frame.tell(f"  {render_disk(part)}")
     frame.tell(f"`liveagent report {holder.run}` says what became of each part")
 
 
@@ -233,13 +237,19 @@ def render_result(document: Mapping[str, Any], certificate: str = "") -> list[st
         lines += ["", f"{task['task']}: {str(task['verdict']).upper()}: {task['summary']}"]
         lines += [f"  {line}" for line in render_overview(task, WIDTH - 2)]
         for disk in list_disks(task):
-            slot = f"slot {disk['slot']}, " if disk.get("slot") else ""
-            name = f"{slot}{disk.get('path') or ''} {disk.get('serial') or ''}".strip()
-            state = ", ".join(str(word) for word in (disk["verdict"].upper(), disk.get("status")) if word)
-            lines.append(f"  {name}: {state}: {disk.get('summary')}")
+            lines.append(f"  {render_disk(disk)}")
         lines += [f"  {make_trouble(finding, slots)} [{finding['code']}]" for finding in task["findings"]]
         lines += [f"  not measured: {text}" for text in list_not_measured(task)]
         lines += [f"  left as it was, not named: {text}" for text in list_not_named(task)]
         lines += [f"  | {line}" for line in list_output(task)]
     lines += [str(make_trouble(finding, slots)) for finding in document.get("findings", ())]
     return lines
+
+
+def render_disk(row: Mapping[str, Any]) -> str:
+    """A disk and what became of it; its status only where the summary does not say the same."""
+    slot = f"slot {row['slot']}, " if row.get("slot") else ""
+    name = f"{slot}{row.get('path') or ''} {row.get('serial') or ''}".strip()
+    status, summary = str(row.get("status") or ""), str(row.get("summary") or "")
+    is_said = status.replace("-", " ") in summary
+    return f"{name}: {row['verdict'].upper()}{f', {status}' if status and not is_said else ''}: {summary}"

@@ -155,13 +155,13 @@ def test_a_preview_says_what_goes_on(make_loop: MakeLoop) -> None:
     # What a disk holds is one thing, whatever is to be done with it.
     for one in (options, dataclasses.replace(options, passes=2)):
         held = {row[0]: row[4] for row in work.preview(host, probe_machine(host), one).rows}
-        assert (held[device], held[whole]) == ("a wipe that was broken off", "unknown or empty")
+        assert (held[device], held[whole]) == ("a wipe that has not ended", "unknown or empty")
     machine = probe_machine(host)
     attached = [dataclasses.replace(disk, transport=Transport.SCSI) for disk in machine.disks if disk.path == device]
     machine = dataclasses.replace(machine, disks=(*machine.disks, *attached))
     shown = work.preview(host, machine, dataclasses.replace(options, disks=(whole,)))
     other = {row[0]: row for row in shown.rows}
-    assert other[device][4:] == ("a wipe that was broken off", "left alone: not named")
+    assert other[device][4:] == ("a wipe that has not ended", "left alone: not named")
     assert shown.serious.startswith(f"Everything on {Path(whole).name} ")
     assert Path(device).name in shown.serious.partition("Nothing is done to ")[2]
 

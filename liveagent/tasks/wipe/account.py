@@ -45,7 +45,7 @@ def describe_disk(disk: Disk) -> dict[str, JSON]:
 
 
 # Before anything is written: the sum over samples, which has to be another one afterwards.
-LOOK, LAST_LOOK = "first look", "last look"
+LOOK, LAST_LOOK = "samples before", "check after"
 
 
 @dataclasses.dataclass(frozen=True)

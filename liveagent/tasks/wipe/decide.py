@@ -211,12 +211,12 @@ def render_preview(
     """Every disk, with what would be done to it or why nothing would; `more` is what else would be done.
 
     `disks` are all that the machine has: those that nobody named are said to be left alone. `unfinished` says by
-    kernel name what goes on of a wipe that was broken off; `begun` are all disks that such a wipe left something on.
+    kernel name what goes on of a wipe that was broken off; `begun`: disks on which one has not ended.
     """
     going_on = unfinished or {}
 
     def make_row(disk: Disk, what: str, volume: str = "") -> tuple[str, ...]:
-        nothing = "a wipe that was broken off" if disk.name in begun else "unknown or empty"
+        nothing = "a wipe that has not ended" if disk.name in begun else "unknown or empty"
         holds = ", ".join(dict.fromkeys(content.kind for content in disk.contents)) or nothing
         model = f"{disk.model or '-'} [{volume}]" if volume else disk.model or "-"
         return (disk.path, model, disk.serial or "-", render_bytes(disk.size), holds, what)
