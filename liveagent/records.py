@@ -146,11 +146,16 @@ class Disk:
         return rows
 
     def fates(self, serials: Collection[str]) -> dict[tuple[str, str, str], list[str]]:
-        """How the newest wipe of each of these disks left it: serials by run, status and verdict."""
+        """How the newest wipe of each of these disks left it: serials by run, status and verdict.
+
+        Nothing from before a run that has no result, since it is on or was broken off: it may be at work on them.
+        """
         found: dict[tuple[str, str, str], list[str]] = {}
         known: set[str] = set()
         for run in reversed(self._list(Lock(self._places.runtime).holder())):
-            result = self.result(run) or {}
+            result = self.result(run)
+            if result is None:
+                break
             for disk in (disk for task in only_mappings(result.get("tasks")) for disk in list_disks(task)):
                 serial = str(disk.get("serial") or "")
                 if serial not in serials or serial in known or not disk.get("status") or disk["verdict"] in HELD_BACK:

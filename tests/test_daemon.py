@@ -238,6 +238,30 @@ def test_who_cancels_is_told_what_became_of_each_disk(service: Service, console:
     assert service.stop(process) == 0
 
 
+def count_wakes(pid: int, seconds: float) -> int:
+    """How often any thread of a process went to sleep in so long a time."""
+
+    def count() -> int:
+        texts = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status")]
+        return sum(int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for text in texts)
+
+    before = count()
+    time.sleep(seconds)
+    return count() - before
+
+
+def test_a_service_whose_run_has_ended_is_at_rest(service: Service, console: Console, make_loop: MakeLoop) -> None:
+    """It stays for days on a server that is rented out: nothing of a run that is over and delivered looks for more."""
+    with Receiver(("127.0.0.1", 0), service.directory / "received") as receiver:
+        service.configure({"callback": receiver.url}, {"disks": make_loop(8 * MIB, MARK)})
+        process = service.start("wipe")
+        console.wait_for("####    ###")  # PASS
+        # A thread that looks five times a second for what comes next would be seen in each of these.
+        wakes = [count_wakes(process.pid, 2.0) for _ in range(5)]
+        assert min(wakes) < 5, wakes
+        assert service.stop(process) == 0
+
+
 def test_who_waits_for_a_cancel_may_leave(service: Service, console: Console, make_loop: MakeLoop) -> None:
     """A run that cannot end yet holds up nobody; when it can, it ends as it was asked to."""
     service.configure({"countdown": "60s"}, {"disks": make_loop(8 * MIB, MARK)})

@@ -85,6 +85,9 @@ def test_fates_are_those_of_the_newest_wipe_of_each_disk(tmp_path: Path) -> None
         (RUNS[1], "not-erased", "cancelled"): ["ZA1"],
         (RUNS[0], "erased", "pass"): ["ZA2"],
     }
+    # One that has no result may be at work on any of them.
+    (places.runs / RUNS[2]).mkdir()
+    assert Disk(places).fates(["ZA1", "ZA2"]) == {}
 
 
 def test_status_says_which_disks_and_who_asked(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ ADVICE = {
     "error": "The agent or a tool failed, or the request was wrong: see above. Nothing is proved about the machine.",
     "refused": "A guard held, so the job is not done: see the reasons above.",
     "unknown": "Something was begun and could not be confirmed: treat it as not done.",
-    "cancelled": "Stopped on request: treat what was begun as not done.",
+    "cancelled": "Stopped on request: only what passed is done.",
     "warn": "Done, with something to look at: see above.",
 }
 

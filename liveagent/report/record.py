@@ -53,6 +53,10 @@ class Reader:
         """Wait for an event beyond the cursor; whether there is one. Only beside a live spool."""
         return self._spool.wait(self.after, timeout) if self._spool else False
 
+    def is_over(self) -> bool:
+        """Whether all was read and nothing comes any more; never without a spool, where nobody can know."""
+        return self._spool is not None and self._spool.closed and self.after >= self._spool.last
+
     def _read_file(self, limit: int) -> list[Event]:
         events: list[Event] = []
         try:

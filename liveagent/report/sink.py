@@ -26,6 +26,8 @@ def say_nothing(_text: str) -> None:
 class Sink:
     """The life of one sink: `start`, `drain`, `stop`. A subclass says in `run_once` what one turn does.
 
+    Its thread ends by itself once the run is over and all of it was dealt with: a service at rest has none.
+
     `delivered` is the number up to which every event was taken (or, in a sink that may drop, dealt with).
     `trouble` is what is wrong now, in words; '' when nothing is.
     """
@@ -84,6 +86,8 @@ class Sink:
                     self.trouble = f"{type(error).__name__}: {error}"
                     self._stopping.wait(FAULT_PAUSE)
                     continue
+                if not busy and self.reader.is_over():
+                    break
                 if not busy:
                     self._idle()
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liveagent.events import Verdict
+from liveagent.machine.device import make_device
 from liveagent.machine.inventory import Inventory
-from liveagent.machine.kernel_log import parse_kernel_log, probe_kernel_log
+from liveagent.machine.kernel_log import parse_kernel_log, probe_disk_names, probe_kernel_log
 from liveagent.machine.kernel_patterns import PATTERNS
 from liveagent.machine.look import Look, Why
 from liveagent.tasks.hwdiag.checks import kernel_log as checks
 from liveagent.tasks.hwdiag.checks.kernel_log import CODES
 from liveagent.tasks.hwdiag.policy import Policy
-from tests.machine.replies import NOT_INSTALLED, Reply, make_replay
+from tests.machine.replies import DISK, NOT_INSTALLED, Reply, make_replay
 
 
 def read(corpus: Path, name: str) -> list[tuple[str, str, int]]:
@@ -259,6 +261,70 @@ def test_a_port_has_the_name_of_its_drive() -> None:
     assert [one.part for one in parse_kernel_log(text).complaints] == ["ata3 WDC WD4000FYYZ-01UL1B1", "ata4"]
 
 
+PCI = "/sys/devices/pci0000:00/0000:00"
+BLOCK = {
+    # As a guest's kernel 6.1 has them: behind an AHCI port, a virtio adapter, a port multiplier, and NVMe.
+    "sda": f"{PCI}:04.0/virtio2/host0/target0:0:0/0:0:0:0/block/sda",
+    "sdb": f"{PCI}:1f.2/ata1/host1/target1:0:0/1:0:0:0/block/sdb",
+    "sdc": f"{PCI}:1f.2/ata2/host2/target2:1:0/2:1:0:0/block/sdc",
+    "sdd": f"{PCI}:1f.2/ata2/host2/target2:2:0/2:2:0:0/block/sdd",
+    "nvme0n1": f"{PCI}:06.0/nvme/nvme0/nvme0n1",
+    "loop0": "/sys/devices/virtual/block/loop0",
+}
+CALLED = {
+    **{name: name for name in BLOCK},
+    **{"0:0:0:0": "sda", "1:0:0:0": "sdb", "2:1:0:0": "sdc", "2:2:0:0": "sdd"},
+    **{"ata1": "sdb", "ata1.00": "sdb", "ata2.01": "sdc", "ata2.02": "sdd", "nvme0": "nvme0n1"},
+}
+
+
+def test_what_the_kernel_calls_a_disk(tmp_path: Path) -> None:
+    """A port with two drives behind it names neither of them; each has a name of its own there."""
+    links = {f"resolve /sys/block/{name}": (path,) for name, path in BLOCK.items()}
+    links["resolve /sys/block/nvme0n1/device"] = (BLOCK["nvme0n1"].rpartition("/")[0],)
+    host = make_replay(tmp_path, {}, lists={"/sys/block": tuple(BLOCK), **links})
+    assert probe_disk_names(host) == CALLED
+
+
+BEGINNING = "Linux version 5.14.0-427.el9\nata1.00: ATA-7: QEMU HARDDISK, 2.5+, max UDMA/100\n"
+FAILED = "[  412.599753] ata1.00: failed command: WRITE FPDMA QUEUED\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "disk"),
+    [
+        (f"{BEGINNING}sd 1:0:0:0: [sdb] Attached SCSI disk\n{FAILED}", "sdb"),
+        (FAILED, "sdb"),
+        # Another drive may have been put in since, with the beginning of the log and without it.
+        (f"{BEGINNING}{FAILED}ata1.00: ATA-7: QEMU HARDDISK, 2.5+, max UDMA/100\n", ""),
+        (f"{BEGINNING}sd 1:0:0:0: [sdb] Attached SCSI disk\n{FAILED}sd 1:0:0:0: [sdb] Attached SCSI disk\n", ""),
+        (f"{FAILED}ata1.00: ATA-7: QEMU HARDDISK, 2.5+, max UDMA/100\n", ""),
+        (f"{BEGINNING}ata3.00: failed command: WRITE FPDMA QUEUED\n", ""),
+        (f"{BEGINNING}sd 2:2:0:0: Device offlined - not ready after error recovery\n", "sdd"),
+        (
+            f"{BEGINNING}nvme nvme0: pci function 0000:00:06.0\nnvme nvme0: controller is down; will reset: X\n",
+            "nvme0n1",
+        ),
+    ],
+)
+def test_the_disk_that_a_line_is_about(text: str, disk: str) -> None:
+    assert [one.disk for one in parse_kernel_log(text, disks=CALLED).complaints] == [disk]
+
+
+def test_a_finding_names_what_a_technician_pulls() -> None:
+    """A port's number is on no label; without a disk to name, the kernel's own word and the model stay."""
+    device = dataclasses.replace(make_device(DISK), name="sdb", serial="ZC1B77QK")
+    found = {}
+    for disks in ((device,), ()):
+        log = parse_kernel_log(f"{BEGINNING}{FAILED}", disks=CALLED)
+        [found[disks]] = checks.find(Inventory(kernel_log=log, disks=disks), Policy())
+    words = "an ATA drive failed commands (last 6m 53s after the boot: ata1.00: failed command: WRITE FPDMA QUEUED)"
+    assert {(one.part, one.summary) for one in found.values()} == {
+        ("sdb ZC1B77QK", words),
+        ("ata1.00 QEMU HARDDISK", words),
+    }
+
+
 @pytest.mark.corpus
 def test_findings(corpus: Path) -> None:
     """That something was logged is not said beside what it was; a line is shown in part, and kept whole."""
@@ -305,7 +371,7 @@ def test_where_it_is_read(
     complete: bool | None,
     missing: list[tuple[str, Why]],
 ) -> None:
-    look = Look(make_replay(tmp_path, replies))
+    look = Look(make_replay(tmp_path, replies, lists={"/sys/block": ()}))
     log = probe_kernel_log(look)
     assert (log and [one.part for one in log.complaints]) == parts and (log and log.complete) == complete
     assert [(one.part, one.why) for one in look.missing] == missing

@@ -149,9 +149,7 @@ class Overwrite:
             measured = {"from": found.written, "sittings": sittings, "sealed": is_sealed}
             words = f"resumed at {render_bytes(found.written)}, the last point that run {found.sittings[-1].run} saved"
             if not is_sealed:
-                words += (
-                    "; no seal by this agent's key vouches for that, so all that is said to be written is read back"
-                )
+                words += "; that is not signed by this agent's key, so all that it claims to have written is read back"
             self._account.find("wipe.resumed", Verdict.PASS, words, measured)
         sitting = Sitting(self._run, started, "", self._record.written, self._record.written)
         self._record = dataclasses.replace(self._record, sittings=(*self._record.sittings, sitting))

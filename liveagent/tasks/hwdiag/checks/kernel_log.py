@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from liveagent.events import Finding, Verdict
 from liveagent.machine.inventory import Inventory
+from liveagent.machine.kernel_log import Complaint
+from liveagent.report.lines import render_duration
 from liveagent.tasks.hwdiag.check import Check, Code
 from liveagent.tasks.hwdiag.policy import Policy
 
@@ -114,8 +116,17 @@ def find(inventory: Inventory, policy: Policy) -> Iterator[Finding]:
             continue
         times = f"{complaint.count} times, " if complaint.count > 1 else ""
         last = complaint.last if len(complaint.last) <= SHOWN else f"{complaint.last[:SHOWN]}…"
-        measured = {"count": complaint.count, "first": complaint.first, "last": complaint.last}
-        yield code.found(complaint.part or "kernel", f"{code.says} ({times}last: {last})", **measured)
+        seconds = complaint.last_seconds
+        when = "" if seconds is None else f" {render_duration(seconds)} after the boot"
+        measured = {"count": complaint.count, "first": complaint.first, "last": complaint.last, "last_seconds": seconds}
+        yield code.found(_name_part(inventory, complaint), f"{code.says} ({times}last{when}: {last})", **measured)
+
+
+def _name_part(inventory: Inventory, complaint: Complaint) -> str:
+    """What a technician finds: of a disk its name and serial, where the kernel says no more than its port."""
+    disks = (device for device in inventory.disks if complaint.disk in (device.name, *device.paths))
+    disk = next(disks, None) if complaint.disk else None
+    return disk.label if disk else complaint.part or "kernel"
 
 
 CHECKS = (Check(tuple(CODES.values()), find),)
