@@ -155,7 +155,7 @@ def test_a_preview_says_what_goes_on(make_loop: MakeLoop) -> None:
     # What a disk holds is one thing, whatever is to be done with it.
     for one in (options, dataclasses.replace(options, passes=2)):
         held = {row[0]: row[4] for row in work.preview(host, probe_machine(host), one).rows}
-        assert (held[device], held[whole]) == ("a wipe that has not ended", "unknown or empty")
+        assert (held[device], held[whole]) == ("a wipe that has not ended", "nothing recognised")
     machine = probe_machine(host)
     attached = [dataclasses.replace(disk, transport=Transport.SCSI) for disk in machine.disks if disk.path == device]
     machine = dataclasses.replace(machine, disks=(*machine.disks, *attached))

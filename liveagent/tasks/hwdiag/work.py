@@ -49,6 +49,7 @@ def run(context: Context, options: HwdiagOptions, judges: Sequence[Judge] = JUDG
             label = f"waits for {len(awaited)} parts"
         context.progress("", len(LISTENING) - len(awaited), len(LISTENING), "parts", label, eta=eta)
 
+    context.line(f"looking at {len(LISTENING)} parts of this machine …")
     inventory = probe_inventory(context.host, LISTENING, tell)
     case = Case(context, options, inventory.encode(), policy)
     findings += judge(inventory, policy)

@@ -216,7 +216,7 @@ def render_preview(
     going_on = unfinished or {}
 
     def make_row(disk: Disk, what: str, volume: str = "") -> tuple[str, ...]:
-        nothing = "a wipe that has not ended" if disk.name in begun else "unknown or empty"
+        nothing = "a wipe that has not ended" if disk.name in begun else "nothing recognised"
         holds = ", ".join(dict.fromkeys(content.kind for content in disk.contents)) or nothing
         model = f"{disk.model or '-'} [{volume}]" if volume else disk.model or "-"
         return (disk.path, model, disk.serial or "-", render_bytes(disk.size), holds, what)
