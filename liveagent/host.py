@@ -155,8 +155,8 @@ class Host:
     # -- files --------------------------------------------------------------------------------------
 
     def locate(self, path: str) -> Path:
-        """Where `path` really lies: below `root`, links followed without leaving it."""
-        return walk(self.root, path)[0]
+        """Where `path` lies: below `root`, links followed without leaving it. Below `/` the kernel follows them."""
+        return Path("/", path) if self.is_real else walk(self.root, path)[0]
 
     def read_bytes(self, path: str, limit: int = -1) -> bytes:
         """What is in a file, or its first `limit` bytes. Raises OSError."""
@@ -216,7 +216,7 @@ class Host:
 
     def resolve(self, path: str) -> str:
         """The path with every link followed, as seen below `root`. Raises OSError on a loop of links."""
-        located = str(self.locate(path))
+        located = str(walk(self.root, path)[0])
         return located if self.is_real else "/" + os.path.relpath(located, self.root)
 
     def status(self, path: str) -> os.stat_result:

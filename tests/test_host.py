@@ -6,7 +6,10 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
@@ -31,6 +34,7 @@ from liveagent.host import (
     make_command_line,
 )
 from liveagent.stream import LINE_LIMIT, OUTPUT_LIMIT, Stream
+from tests.conftest import need
 
 LONG = 60.0
 # A shell that leaves a child in the background, one in a session of its own, and one that ignores SIGTERM. Each
@@ -183,6 +187,21 @@ def test_input_larger_than_a_pipe() -> None:
     """Input is written while output is read: neither waits for the other."""
     text = "".join(f"{number}\n" for number in range(300_000))
     assert Host().run(["cat"], timeout=LONG, input=text).stdout == text
+
+
+def test_descendants_are_found_where_process_numbers_begin_anew() -> None:
+    """Who is older than a command is known by a lower number, unless the kernel is through with them meanwhile."""
+    need(os.geteuid() == 0 and shutil.which("unshare"), "root and unshare")
+    script = f"""
+from liveagent.host import Host
+last = "/proc/sys/kernel/ns_last_pid"
+open(last, "w").write("1000")
+done = Host().run(["sh", "-c", f"echo 50 > {{last}}; setsid sleep {LONG:.0f} & echo $$ $!"], timeout={LONG})
+print(done.stdout.strip(), done.left)
+"""
+    # Numbers of their own, so that nobody else takes one.
+    argv = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", script]
+    assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split() == ["1001", "51", "1"]
 
 
 def test_input_that_nobody_reads(tmp_path: Path) -> None:
