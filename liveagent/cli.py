@@ -252,7 +252,7 @@ def history(shell: Shell, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        print_table(("run", "tasks", "verdict", "summary", "disks"), [runs.render_row(row) for row in rows])
+        print_table(("run", "tasks", "verdict", "took", "summary", "disks"), [runs.render_row(row) for row in rows])
 
 
 @main.command()

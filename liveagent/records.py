@@ -32,7 +32,10 @@ class Records(Protocol):
         """`state` is `idle` or `running`; the run is the one that is on, else the newest."""
 
     def history(self) -> list[dict[str, JSON]]:
-        """Every run, the newest last: `run`, `tasks`, `verdict`, `summary`, `disks` that it was at work on."""
+        """Every run, the newest last: `run`, `tasks`, `verdict`, `summary`, `disks` that it was at work on.
+
+        `started` and `finished` as in its result; "" where it has none, since it is on or was broken off.
+        """
 
     def find(self, name: str) -> str:
         """As `choose_run`; the one that is on counts as the newest."""
@@ -129,26 +132,27 @@ class Disk:
         return document
 
     def history(self) -> list[dict[str, JSON]]:
-        rows = []
         holder = Lock(self._places.runtime).holder()
-        for run in self._list(holder):
-            if holder and run == holder.run:
-                rows.append(_make_row(run, holder.word, "", "running", []))
-                continue
-            result = self.result(run)
-            if result is None:
-                rows.append(_make_row(run, "", "", "broken off", []))
-                continue
-            tasks = result.get("tasks", ())
-            names = ",".join(task["task"] for task in tasks)
-            disks = [name for task in tasks for name in _name_disks(task)]
-            rows.append(_make_row(run, names, result["verdict"], result["summary"], disks))
-        return rows
+        return [self._make_row(run, holder) for run in self._list(holder)]
+
+    def _make_row(self, run: str, holder: Holder | None) -> dict[str, JSON]:
+        result = self.result(run)
+        begun, at_work = list_begun(self._places.runs / run) if is_open(result) else ((), ())
+        row: dict[str, JSON] = {"run": run, "tasks": ",".join(begun), "verdict": "", "started": "", "finished": ""}
+        if holder and run == holder.run:
+            return {**row, "tasks": holder.word, "summary": "running", "disks": list(at_work)}
+        if result is None:
+            return {**row, "summary": "broken off", "disks": list(at_work)}
+        tasks = only_mappings(result.get("tasks"))
+        disks = [name for task in tasks for name in _name_disks(task)] or at_work
+        row.update({name: result.get(name, "") for name in ("verdict", "summary", "started", "finished")})
+        return {**row, "tasks": ",".join(task["task"] for task in tasks), "disks": list(disks)}
 
     def fates(self, serials: Collection[str]) -> dict[tuple[str, str, str], list[str]]:
         """How the newest wipe of each of these disks left it: serials by run, status and verdict.
 
         Nothing from before a run that has no result, since it is on or was broken off: it may be at work on them.
+        Nor of a disk that one was at work on whose end is not known.
         """
         found: dict[tuple[str, str, str], list[str]] = {}
         known: set[str] = set()
@@ -162,6 +166,8 @@ class Disk:
                     continue
                 known.add(serial)
                 found.setdefault((run, str(disk["status"]), disk["verdict"]), []).append(serial)
+            if is_open(result):
+                known.update(list_begun(self._places.runs / run)[1])
         return found
 
     def find(self, name: str) -> str:
@@ -196,8 +202,17 @@ def read_result(directory: Path) -> dict[str, Any] | None:
         return dict(newest.data) if newest and newest.type is Type.RUN_FINISHED else None
 
 
-def _make_row(run: str, tasks: str, verdict: str, summary: str, disks: Sequence[str]) -> dict[str, JSON]:
-    return {"run": run, "tasks": tasks, "verdict": verdict, "summary": summary, "disks": list(disks)}
+def is_open(result: Mapping[str, Any] | None) -> bool:
+    """Whether a run is on or was broken off, so that its result does not have all that it was at work on."""
+    return result is None or result.get("verdict") == Verdict.UNKNOWN.value
+
+
+def list_begun(directory: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a run has begun, by its events: the tasks, and the serials of the disks."""
+    begun = [event for event in read_events(directory / EVENTS, durable=True) if event.type is Type.STEP_STARTED]
+    serials = [only_mapping(event.data.get("options")).get("serial") for event in begun]
+    tasks = [event.subject for event in begun if "/" not in event.subject]
+    return tuple(dict.fromkeys(tasks)), tuple(dict.fromkeys(str(serial) for serial in serials if serial))
 
 
 def _name_disks(task: Mapping[str, Any]) -> Iterator[str]:

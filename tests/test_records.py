@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from liveagent.events import Event, Type
+from liveagent.broken import close_broken_run
+from liveagent.command.runs import choose_ended
+from liveagent.events import JSON, Event, Type
+from liveagent.host import Host
 from liveagent.lock import Lock
+from liveagent.machine import probe_machine
 from liveagent.places import Places
 from liveagent.records import Disk, Status, choose_run
 from liveagent.report.status import render_status
 
 RUNS = ["20260101T000000Z-aaaaaa", "20260102T000000Z-bbbbbb", "20260102T000000Z-bbbbbb-lost"]
+
+
+BEGUN: list[tuple[Type, dict[str, JSON], str]] = [
+    (Type.RUN_STARTED, {"at_boot": False}, ""),
+    (Type.STEP_STARTED, {"options": {}}, "wipe"),
+    (Type.STEP_STARTED, {"options": {"serial": "ZA1"}}, "wipe/sda"),
+    (Type.STEP_STARTED, {"options": {"serial": "ZA2"}}, "wipe/sdb"),
+]
+
+
+def write_events(directory: Path, events: Sequence[tuple[Type, dict[str, JSON], str]]) -> None:
+    """The record of a run: type, data and subject of each event."""
+    directory.mkdir(parents=True)
+    made = [
+        Event(directory.name, number, type, "2026-01-01T00:00:00.000Z", "/liveagent/S", subject, data)
+        for number, (type, data, subject) in enumerate(events, 1)
+    ]
+    (directory / "events.jsonl").write_text("".join(f"{json.dumps(event.encode())}\n" for event in made))
 
 
 @pytest.mark.parametrize(
@@ -64,6 +87,50 @@ def test_history_names_the_disks_of_scripts_as_well(tmp_path: Path) -> None:
     assert row["disks"] == ["ZA1", "ZA2", "/dev/sdd"]
 
 
+def test_history_names_what_an_unfinished_run_was_at_work_on(tmp_path: Path) -> None:
+    """While it is on, after it was killed, and where somebody has put an end to its record since."""
+    places = Places(tmp_path / "state", tmp_path / "run")
+    write_events(places.runs / RUNS[0], BEGUN)
+    disk = Disk(places)
+    with Lock(places.runtime).held(RUNS[0], "as booted", places.runs / RUNS[0]):
+        [row] = disk.history()
+        assert (row["tasks"], row["summary"], row["disks"]) == ("as booted", "running", ["ZA1", "ZA2"])
+    [row] = disk.history()
+    assert (row["tasks"], row["summary"], row["disks"]) == ("wipe", "broken off", ["ZA1", "ZA2"])
+    assert row["started"] == row["finished"] == ""
+    close_broken_run(places, RUNS[0], probe_machine(Host(str(tmp_path))))
+    [row] = disk.history()
+    assert (row["tasks"], row["verdict"], row["disks"]) == ("wipe", "unknown", ["ZA1", "ZA2"])
+    assert row["started"] == "2026-01-01T00:00:00.000Z" and row["finished"] > row["started"]
+
+
+def test_a_result_is_wanted_of_a_disk_that_is_being_wiped_again(tmp_path: Path) -> None:
+    """The run that is on has none yet; whoever names it by its own name means it all the same."""
+    places = Places(tmp_path / "state", tmp_path / "run")
+    (places.runs / RUNS[0]).mkdir(parents=True)
+    tasks = [{"task": "wipe", "data": {"disks": [{"serial": "ZA1", "verdict": "pass"}]}}]
+    result = {"tasks": tasks, "verdict": "pass", "summary": ""}
+    (places.runs / RUNS[0] / "result.json").write_text(json.dumps(result))
+    write_events(places.runs / RUNS[1], BEGUN)
+    disk = Disk(places)
+    with Lock(places.runtime).held(RUNS[1], "wipe", places.runs / RUNS[1]):
+        assert choose_ended(disk, "ZA1") == choose_ended(disk, "") == RUNS[0]
+        assert choose_ended(disk, "ZA2") == choose_ended(disk, RUNS[1]) == RUNS[1]
+    assert choose_ended(disk, "ZA1") == RUNS[1]
+
+
+def test_an_earlier_fate_does_not_outlive_a_wipe_that_was_killed(tmp_path: Path) -> None:
+    """What was erased once may have been half overwritten since; a disk that it was not at work on is as it was."""
+    places = Places(tmp_path / "state", tmp_path / "run")
+    (places.runs / RUNS[0]).mkdir(parents=True)
+    disks = [{"serial": serial, "status": "erased", "verdict": "pass"} for serial in ("ZA1", "ZA2", "ZA3")]
+    result = {"tasks": [{"task": "wipe", "data": {"disks": disks}}], "verdict": "pass", "summary": ""}
+    (places.runs / RUNS[0] / "result.json").write_text(json.dumps(result))
+    write_events(places.runs / RUNS[1], BEGUN)
+    close_broken_run(places, RUNS[1], probe_machine(Host(str(tmp_path))))
+    assert Disk(places).fates(["ZA1", "ZA2", "ZA3"]) == {(RUNS[0], "erased", "pass"): ["ZA3"]}
+
+
 def test_fates_are_those_of_the_newest_wipe_of_each_disk(tmp_path: Path) -> None:
     """What was left alone, or only looked at, says nothing of a disk."""
     places = Places(tmp_path / "state", tmp_path / "run")
@@ -99,12 +166,7 @@ def test_status_says_which_disks_and_who_asked(tmp_path: Path) -> None:
         (Type.STEP_STARTED, {"options": {"technique": "overwrite", "serial": ""}}, "wipe/sdb"),
     ]
     directory = tmp_path / RUNS[0]
-    directory.mkdir()
-    lines = [
-        json.dumps(Event(RUNS[0], number, type, "2026-01-01T00:00:00.000Z", "/liveagent/S", subject, data).encode())
-        for number, (type, data, subject) in enumerate(events, 1)
-    ]
-    (directory / "events.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    write_events(directory, events)
     status = Status(directory).read()
     assert status["serials"] == {"wipe/sda": "ZA1"} and status["at_boot"] is True
     shown = render_status({"state": "running", "word": "wipe", "run": RUNS[0], "pid": 7, "undelivered": [], **status})

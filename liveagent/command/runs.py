@@ -12,13 +12,13 @@ from typing import Any, NoReturn
 
 from liveagent.certificate import MACHINE
 from liveagent.command import frame
-from liveagent.events import EXIT_USAGE, Result, Type, Verdict, exit_status
+from liveagent.events import EXIT_USAGE, Result, Type, Verdict, exit_status, parse_time
 from liveagent.image import probe_image
 from liveagent.lock import Lock
 from liveagent.machine.live import probe_live
 from liveagent.places import Places
 from liveagent.records import Disk, Records
-from liveagent.report.lines import WIDTH
+from liveagent.report.lines import WIDTH, render_duration
 from liveagent.report.overview import list_not_measured, list_not_named, list_output, render_overview
 from liveagent.report.status import render_status
 from liveagent.report.troubles import find_slots, list_disks, make_trouble
@@ -65,11 +65,13 @@ def choose_run(records: Records, name: str) -> str:
 
 
 def choose_ended(records: Records, name: str) -> str:
-    """The same of a run whose result is wanted: without a name the newest that has ended, where there is one."""
+    """The same of a run whose result is wanted: without a run's name the newest that has ended, where there is one."""
     newest = choose_run(records, name)
-    if name or records.result(newest) or not records.is_on(newest):
+    is_named = name and records.find(name)
+    if is_named or records.result(newest) or not records.is_on(newest):
         return newest
-    ended = next((str(row["run"]) for row in reversed(records.history()) if records.result(str(row["run"]))), "")
+    rows = [row for row in reversed(records.history()) if not name or name in (row.get("disks") or ())]
+    ended = next((str(row["run"]) for row in rows if records.result(str(row["run"]))), "")
     if not ended:
         return newest
     frame.tell(f"run {newest} is on (`liveagent attach` shows it); this is the last one that has ended")
@@ -94,7 +96,9 @@ def render_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     """A row of `history` for a person: of many disks the first."""
     disks = row.get("disks") or ()  # a service from before an update has none
     shown = disks if len(disks) <= DISKS_NAMED else [*disks[: DISKS_NAMED - 1], f"{len(disks) - DISKS_NAMED + 1} more"]
-    return (*(str(row[name]) for name in ("run", "tasks", "verdict", "summary")), ", ".join(shown))
+    began, ended = (parse_time(str(row.get(name, ""))) for name in ("started", "finished"))
+    took = "" if began is None or ended is None else render_duration(ended - began)
+    return (row["run"], row["tasks"], row["verdict"], took, row["summary"], ", ".join(shown))
 
 
 def cancel(shell: frame.Shell, name: str) -> None:
