@@ -60,9 +60,12 @@ class Family:
         """
         everybody = [int(name) for name in os.listdir("/proc") if name.isdigit()]
         with contextlib.suppress(OSError, ValueError, IndexError):
-            if leader and _age(leader) < int(_read("/proc/sys/kernel/pid_max")) / FORKS:
-                # Given last; below the leader's where they have begun anew meanwhile.
-                last = int(_read("/proc/loadavg").split()[4])
+            # proc(5): how many threads there are, each of which has a number, and the number that was given last, which
+            # is below the leader's where they have begun anew since.
+            words = _read("/proc/loadavg").split()
+            threads, last = int(words[3].split(b"/")[1]), int(words[4])
+            free = int(_read("/proc/sys/kernel/pid_max")) - threads
+            if leader and _age(leader) < free / FORKS:
                 return [pid for pid in everybody if pid >= self._leader or pid <= last < self._leader]
         return everybody
 

@@ -155,12 +155,16 @@ class Host:
     # -- files --------------------------------------------------------------------------------------
 
     def locate(self, path: str) -> Path:
-        """Where `path` lies: below `root`, links followed without leaving it. Below `/` the kernel follows them."""
-        return Path("/", path) if self.is_real else walk(self.root, path)[0]
+        """Where `path` really lies: below `root`, links followed without leaving it."""
+        return walk(self.root, path)[0]
+
+    def _place(self, path: str) -> Path:
+        """Where `path` is opened. Below `/` the kernel follows the links; a look opens thousands of files."""
+        return Path("/", path) if self.is_real else self.locate(path)
 
     def read_bytes(self, path: str, limit: int = -1) -> bytes:
         """What is in a file, or its first `limit` bytes. Raises OSError."""
-        with self.locate(path).open("rb") as file:
+        with self._place(path).open("rb") as file:
             return file.read(limit)
 
     def read(self, path: str) -> str:
@@ -177,7 +181,7 @@ class Host:
     def exists(self, path: str) -> bool:
         """Whether there is something at the end of the path; of a loop of links there is not."""
         try:
-            return self.locate(path).exists()
+            return self._place(path).exists()
         except OSError:
             return False
 
@@ -195,7 +199,7 @@ class Host:
     def list(self, path: str) -> tuple[str, ...]:
         """The sorted names in a directory; empty where there is none."""
         try:
-            return tuple(sorted(os.listdir(self.locate(path))))
+            return tuple(sorted(os.listdir(self._place(path))))
         except OSError:
             return ()
 
@@ -216,16 +220,16 @@ class Host:
 
     def resolve(self, path: str) -> str:
         """The path with every link followed, as seen below `root`. Raises OSError on a loop of links."""
-        located = str(walk(self.root, path)[0])
+        located = str(self.locate(path))
         return located if self.is_real else "/" + os.path.relpath(located, self.root)
 
     def status(self, path: str) -> os.stat_result:
         """What `stat` says of a file, links followed. Raises OSError."""
-        return self.locate(path).stat()
+        return self._place(path).stat()
 
     def open(self, path: str, flags: int) -> int:
         """A file descriptor of a file or device; the caller closes it. Raises OSError."""
-        return os.open(self.locate(path), flags | os.O_CLOEXEC)
+        return os.open(self._place(path), flags | os.O_CLOEXEC)
 
     def write(self, path: str, text: str) -> None:
         """Write to an attribute of sysfs, or another file that is there; none is made. Raises OSError."""

@@ -19,6 +19,9 @@ from liveagent.report.troubles import list_disks, list_runs, only_mapping, only_
 
 # Disks with these were not at work.
 HELD_BACK = (Verdict.SKIPPED.value, Verdict.REFUSED.value)
+# Findings of a run that did not see the end of a task: its result does not have all that this was at work on.
+BROKEN = "run.broken"
+OPEN = {BROKEN, "task.stuck"}
 # A page of events: enough that a long record is read in a few, and small enough that none holds anybody up.
 PAGE = 1000
 # A part that is at work says how far it is five times a second; one that did not among so many is not at work.
@@ -34,7 +37,7 @@ class Records(Protocol):
     def history(self) -> list[dict[str, JSON]]:
         """Every run, the newest last: `run`, `tasks`, `verdict`, `summary`, `disks` that it was at work on.
 
-        `started` and `finished` as in its result; "" where it has none, since it is on or was broken off.
+        `started` and `finished` as in its result; "" where it is on or was broken off.
         """
 
     def find(self, name: str) -> str:
@@ -136,29 +139,36 @@ class Disk:
         return [self._make_row(run, holder) for run in self._list(holder)]
 
     def _make_row(self, run: str, holder: Holder | None) -> dict[str, JSON]:
-        result = self.result(run)
-        begun, at_work = list_begun(self._places.runs / run) if is_open(result) else ((), ())
-        row: dict[str, JSON] = {"run": run, "tasks": ",".join(begun), "verdict": "", "started": "", "finished": ""}
+        result = self.result(run) or {}
+        codes, tasks = _list_codes(result), only_mappings(result.get("tasks"))
+        names, serials = list_begun(self._places.runs / run) if not result or codes & OPEN else ((), ())
+        disks = [*(name for task in tasks for name in _name_disks(task)), *serials]
+        row: dict[str, JSON] = {
+            "run": run,
+            "tasks": ",".join([str(task.get("task")) for task in tasks] if result else names),
+            "verdict": result.get("verdict", ""),
+            "started": result.get("started", ""),
+            # Of one that was killed, it is when its record was ended.
+            "finished": "" if BROKEN in codes else result.get("finished", ""),
+            "summary": result.get("summary", "") if result else "broken off",
+            "disks": list(dict.fromkeys(disks)),
+        }
         if holder and run == holder.run:
-            return {**row, "tasks": holder.word, "summary": "running", "disks": list(at_work)}
-        if result is None:
-            return {**row, "summary": "broken off", "disks": list(at_work)}
-        tasks = only_mappings(result.get("tasks"))
-        disks = [name for task in tasks for name in _name_disks(task)] or at_work
-        row.update({name: result.get(name, "") for name in ("verdict", "summary", "started", "finished")})
-        return {**row, "tasks": ",".join(task["task"] for task in tasks), "disks": list(disks)}
+            row.update(tasks=holder.word, verdict="", finished="", summary="running")
+        return row
 
     def fates(self, serials: Collection[str]) -> dict[tuple[str, str, str], list[str]]:
         """How the newest wipe of each of these disks left it: serials by run, status and verdict.
 
-        Nothing from before a run that has no result, since it is on or was broken off: it may be at work on them.
-        Nor of a disk that one was at work on whose end is not known.
+        Nothing from before a run that has no result, since it is on or was broken off, or one whose record is lost: it
+        may be at work on them. Nor of a disk that was in work when a run was killed.
         """
         found: dict[tuple[str, str, str], list[str]] = {}
         known: set[str] = set()
         for run in reversed(self._list(Lock(self._places.runtime).holder())):
             result = self.result(run)
-            if result is None:
+            codes = _list_codes(result or {})
+            if result is None or (BROKEN in codes and not result.get("tasks")):
                 break
             for disk in (disk for task in only_mappings(result.get("tasks")) for disk in list_disks(task)):
                 serial = str(disk.get("serial") or "")
@@ -166,7 +176,7 @@ class Disk:
                     continue
                 known.add(serial)
                 found.setdefault((run, str(disk["status"]), disk["verdict"]), []).append(serial)
-            if is_open(result):
+            if codes & OPEN:
                 known.update(list_begun(self._places.runs / run)[1])
         return found
 
@@ -202,16 +212,18 @@ def read_result(directory: Path) -> dict[str, Any] | None:
         return dict(newest.data) if newest and newest.type is Type.RUN_FINISHED else None
 
 
-def is_open(result: Mapping[str, Any] | None) -> bool:
-    """Whether a run is on or was broken off, so that its result does not have all that it was at work on."""
-    return result is None or result.get("verdict") == Verdict.UNKNOWN.value
+def _list_codes(result: Mapping[str, Any]) -> set[str]:
+    """Of all findings, those of its tasks as well."""
+    sources = (*only_mappings(result.get("tasks")), result)
+    return {str(finding.get("code")) for one in sources for finding in only_mappings(one.get("findings"))}
 
 
 def list_begun(directory: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What a run has begun, by its events: the tasks, and the serials of the disks."""
     begun = [event for event in read_events(directory / EVENTS, durable=True) if event.type is Type.STEP_STARTED]
-    serials = [only_mapping(event.data.get("options")).get("serial") for event in begun]
     tasks = [event.subject for event in begun if "/" not in event.subject]
+    parts = [event for event in begun if "/" in event.subject]
+    serials = [only_mapping(event.data.get("options")).get("serial") for event in parts]
     return tuple(dict.fromkeys(tasks)), tuple(dict.fromkeys(str(serial) for serial in serials if serial))
 
 

@@ -101,7 +101,20 @@ def test_history_names_what_an_unfinished_run_was_at_work_on(tmp_path: Path) -> 
     close_broken_run(places, RUNS[0], probe_machine(Host(str(tmp_path))))
     [row] = disk.history()
     assert (row["tasks"], row["verdict"], row["disks"]) == ("wipe", "unknown", ["ZA1", "ZA2"])
-    assert row["started"] == "2026-01-01T00:00:00.000Z" and row["finished"] > row["started"]
+    # Its record was ended long after it was.
+    assert row["started"] == "2026-01-01T00:00:00.000Z" and row["finished"] == ""
+
+
+def test_history_names_the_disks_of_a_run_that_is_leaving(tmp_path: Path) -> None:
+    """It has its result, and holds the machine until this is delivered and the power is off."""
+    places = Places(tmp_path / "state", tmp_path / "run")
+    (places.runs / RUNS[0]).mkdir(parents=True)
+    tasks = [{"task": "wipe", "data": {"disks": [{"serial": "ZA1", "verdict": "pass"}]}}]
+    result = {"tasks": tasks, "verdict": "pass", "summary": "done"}
+    (places.runs / RUNS[0] / "result.json").write_text(json.dumps(result))
+    with Lock(places.runtime).held(RUNS[0], "wipe, then poweroff", places.runs / RUNS[0]):
+        [row] = Disk(places).history()
+    assert (row["tasks"], row["summary"], row["disks"]) == ("wipe, then poweroff", "running", ["ZA1"])
 
 
 def test_a_result_is_wanted_of_a_disk_that_is_being_wiped_again(tmp_path: Path) -> None:
@@ -126,9 +139,20 @@ def test_an_earlier_fate_does_not_outlive_a_wipe_that_was_killed(tmp_path: Path)
     disks = [{"serial": serial, "status": "erased", "verdict": "pass"} for serial in ("ZA1", "ZA2", "ZA3")]
     result = {"tasks": [{"task": "wipe", "data": {"disks": disks}}], "verdict": "pass", "summary": ""}
     (places.runs / RUNS[0] / "result.json").write_text(json.dumps(result))
-    write_events(places.runs / RUNS[1], BEGUN)
+    # What went before says the worst of the run; and a script's own option is no disk.
+    before: list[tuple[Type, dict[str, JSON], str]] = [
+        (Type.STEP_STARTED, {"options": {"serial": "ZA3"}}, "hwdiag"),
+        (Type.STEP_FINISHED, {"verdict": "fail", "summary": "", "data": {"disks": [{"serial": "ZA9"}]}}, "hwdiag"),
+    ]
+    write_events(places.runs / RUNS[1], [BEGUN[0], *before, *BEGUN[1:]])
     close_broken_run(places, RUNS[1], probe_machine(Host(str(tmp_path))))
-    assert Disk(places).fates(["ZA1", "ZA2", "ZA3"]) == {(RUNS[0], "erased", "pass"): ["ZA3"]}
+    disk = Disk(places)
+    assert disk.fates(["ZA1", "ZA2", "ZA3"]) == {(RUNS[0], "erased", "pass"): ["ZA3"]}
+    row = disk.history()[-1]
+    assert row["verdict"] == "fail" and set(row["disks"]) >= {"ZA1", "ZA2"} and "ZA3" not in row["disks"]
+    # Of a run whose record is lost nobody knows what it was at work on.
+    close_broken_run(places, RUNS[2], probe_machine(Host(str(tmp_path))))
+    assert disk.fates(["ZA3"]) == {}
 
 
 def test_fates_are_those_of_the_newest_wipe_of_each_disk(tmp_path: Path) -> None:

@@ -97,8 +97,9 @@ def render_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     disks = row.get("disks") or ()  # a service from before an update has none
     shown = disks if len(disks) <= DISKS_NAMED else [*disks[: DISKS_NAMED - 1], f"{len(disks) - DISKS_NAMED + 1} more"]
     began, ended = (parse_time(str(row.get(name, ""))) for name in ("started", "finished"))
-    took = "" if began is None or ended is None else render_duration(ended - began)
-    return (row["run"], row["tasks"], row["verdict"], took, row["summary"], ", ".join(shown))
+    # A clock that was set back meanwhile cannot tell.
+    took = "" if began is None or ended is None or ended < began else render_duration(ended - began)
+    return (*(str(row[name]) for name in ("run", "tasks", "verdict")), took, str(row["summary"]), ", ".join(shown))
 
 
 def cancel(shell: frame.Shell, name: str) -> None:
